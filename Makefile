@@ -1,0 +1,59 @@
+# The gateway's commands. `make help` lists them; each sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
+EDITABLE := -e . $(foreach plugin,$(PLUGINS),-e $(dir $(plugin)))
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format bench lock clean
+
+help: ## List these commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+run: $(VENV)/.installed ## Serve gateway.yaml on http://127.0.0.1:8000
+	@exec $(BIN)/gateway run --port $(PORT)
+
+test: $(VENV)/.developing ## Run the whole suite
+	@$(BIN)/python -m tests.browser
+	@exec $(BIN)/python -m pytest -q
+
+lint: $(VENV)/.developing ## Check style, types and layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.developing ## Bring the code into its form
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+bench: $(VENV)/.installed ## Measure beside stock Sanic and websockets, about two minutes
+	@exec $(BIN)/python tests/bench/run.py
+
+lock: ## Choose the locked versions anew
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/python -c 'import tomllib; [print(line) for name in "$(PLUGINS)".split() for line in tomllib.load(open(name, "rb"))["project"]["dependencies"] if not line.startswith("gateway-ws")]' > $(VENV)/plugins.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --group build --group dev \
+		--output-file constraints.txt pyproject.toml $(VENV)/plugins.txt
+
+clean: ## Remove what the commands above made
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/bench/.build
+
+# Plugins and gateway are installed in place; hatchling comes first, since the builds run in this environment.
+$(VENV)/.installed: pyproject.toml constraints.txt $(PLUGINS)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the gateway and its plugins into $(VENV)"
+	@$(PIP) hatchling editables
+	@$(PIP) --no-build-isolation $(EDITABLE)
+	@touch $@
+
+$(VENV)/.developing: $(VENV)/.installed
+	@echo "installing the tools of development"
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")' > $(VENV)/dev.txt
+	@$(PIP) --requirement $(VENV)/dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""HTTP for programs and operators: the API and the health checks."""

@@ -1,0 +1,143 @@
+"""A gateway process: a prepared configuration, made to serve."""
+
+from __future__ import annotations
+
+import fnmatch
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.admin.api import api_blueprint
+from gateway.admin.health import health_blueprint
+from gateway.broker.memory import MemoryBroker
+from gateway.core.dispatch import Dispatch
+from gateway.core.node import Node
+from gateway.core.route import Route
+from gateway.protocol.close_codes import CloseCode
+from gateway.protocol.origin import OriginPolicy
+from gateway.server.listener import Listener, bind
+from gateway.server.sanic_app import build_sanic
+
+if TYPE_CHECKING:
+    import socket
+
+    from sanic import Sanic
+
+    from gateway.app.prepare import Prepared
+    from gateway.config import Overflow
+    from gateway.observe.logs import Logger
+    from gateway.plugin.authenticator import Authenticator
+    from gateway.plugin.handler import Handler
+
+__all__ = ["Gateway"]
+
+# How long closing handshakes and close events may take once the last close frame is sent.
+_CLOSE_GRACE_SECONDS: Final = 5.0
+
+
+class Gateway:
+    """One serving process. `start` and `stop` are called once each, in this order.
+
+    Args:
+        prepared: The judged configuration.
+        log: Where log lines go.
+    """
+
+    def __init__(self, prepared: Prepared, log: Logger) -> None:
+        self._prepared = prepared
+        self._log = log
+        self._handlers: list[Handler[Any]] = []
+        self._ways: dict[str, Authenticator[Any]] = {}
+        self._listener: Listener | None = None
+        self.node: Node
+        self.app: Sanic
+
+    @property
+    def port(self) -> int:
+        """The TCP port that is served."""
+        assert self._listener is not None  # noqa: S101 - only after start
+        return self._listener.port
+
+    @property
+    def serves_page(self) -> bool:
+        """Whether a plugin answers at `/`."""
+        return any(route.path in {"", "/"} for route in self.app.router.routes)
+
+    async def start(self, bound: socket.socket | None = None) -> None:
+        """Bind, start plugins and handlers, and begin to accept.
+
+        Args:
+            bound: A socket that is bound and listening already; `None` binds what gateway.yaml says.
+
+        Raises:
+            OSError: If the address cannot be had.
+            Exception: Whatever a plugin or handler raises at its start.
+        """
+        config = self._prepared.config
+        listen = config.listen
+        if bound is None:
+            bound = bind(listen.host, listen.port, listen.backlog)
+        self.node = node = Node(MemoryBroker(), self._log, policy=self._policy)
+        manager = self._prepared.plugins
+        for plugin in manager.plugins:
+            if plugin.name in self._prepared.plugin_options:
+                manager.configure(plugin, self._prepared.plugin_options[plugin.name])
+        await node.start()
+        for name, (cls, options) in self._prepared.authenticators.items():
+            self._ways[name] = way = cls(options)
+            await _finish(way.on_start(node))
+        await manager.start(node)
+        routes = [await self._route(index) for index in range(len(config.routes))]
+        blueprints = [health_blueprint(node), *manager.blueprints(node)]
+        if config.api.enabled:
+            blueprints.append(api_blueprint(node, config.api))
+        self.app = build_sanic(config, routes, blueprints, self._log)
+        self._listener = Listener(node, self.app, listen, manager.admission(), bound)
+        await self._listener.start()
+        self._log.info("started", node=node.name, host=listen.host, port=self.port, routes=len(routes))
+
+    def _policy(self, group: str) -> Overflow | None:
+        for policy in self._prepared.config.groups:
+            if fnmatch.fnmatchcase(group, policy.pattern):
+                return policy.overflow
+        return None
+
+    async def _route(self, index: int) -> Route:
+        config = self._prepared.config.routes[index]
+        handlers: list[tuple[str, Handler[Any]]] = []
+        for choice in self._prepared.handlers[index]:
+            handler = choice.handler(choice.options)
+            await _finish(handler.on_start(self.node))
+            handlers.append((choice.name, handler))
+            self._handlers.append(handler)
+        origins = OriginPolicy.from_config(config.allowed_origins, missing=config.allow_missing_origin)
+        ways = tuple((name, self._ways[name]) for name in config.authenticate)
+        return Route(config, Dispatch(handlers), origins, ways)
+
+    async def stop(self, code: int = CloseCode.GOING_AWAY, reason: str = "the gateway stops") -> None:
+        """Drain, and end everything that `start` began.
+
+        Args:
+            code: With which connections are closed: 1001 for a stop, 1012 for a restart.
+            reason: The close reason.
+        """
+        node = self.node
+        node.draining = True
+        self._log.info("stopping", node=node.name, connections=len(node.hub))
+        if self._listener is not None:
+            await self._listener.stop_accepting()
+        await node.drain(code, reason, self._prepared.config.listen.drain_seconds, _CLOSE_GRACE_SECONDS)
+        for stoppable in (*reversed(self._handlers), *self._ways.values()):
+            try:
+                await _finish(stoppable.on_stop())
+            except Exception as exc:  # noqa: BLE001 - a plugin's code at the end: reported, and the others follow
+                self._log.error("handler_stop_failed", handler=type(stoppable).__name__, exc_info=exc)
+        await self._prepared.plugins.stop(node)
+        if self._listener is not None:
+            await self._listener.stop()
+        await node.stop()
+        self._log.info("stopped", node=node.name)
+
+
+async def _finish(result: Any) -> None:
+    if isawaitable(result):
+        await result

@@ -1,0 +1,15 @@
+"""`gateway check`: judge gateway.yaml without serving it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.cli.common import ConfigFile, out, prepare_or_exit
+
+__all__ = ["check"]
+
+
+def check(config: ConfigFile = Path("gateway.yaml")) -> None:
+    """Judge gateway.yaml and the installed plugins; print every error as file:line:column: path: message."""
+    prepared = prepare_or_exit(config)
+    out().print(f"{config}: good, {len(prepared.config.routes)} routes", markup=False)

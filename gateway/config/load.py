@@ -1,0 +1,113 @@
+"""`gateway.yaml` to a `GatewayConfig`, or every reason why not, each with its line."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from gateway.config.judge import Judge
+from gateway.config.models import GatewayConfig
+from gateway.config.problems import ConfigError, Path, Problem, in_order
+from gateway.config.reading import read
+from gateway.config.salvage import salvaged_findings
+from gateway.config.syntax import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.config.marks import Marks
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A valid configuration together with where each part of it is written.
+
+    Args:
+        config: The configuration.
+        marks: The positions of its keys and values.
+        data: The plain data that it was made of, values from the environment filled in. It holds secrets.
+    """
+
+    config: GatewayConfig
+    marks: Marks
+    data: Any
+
+    def __repr__(self) -> str:
+        return f"Loaded({self.marks.file!r})"
+
+    @property
+    def file(self) -> str:
+        """The file's name, as it was given."""
+        return self.marks.file
+
+    def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
+        """Make a problem that points at a value, or at the nearest thing around it in the file.
+
+        Args:
+            path: The place of the value, as `("routes", 0, "handlers", 1, "name")`.
+            message: What is wrong, in lower case and without a secret in it.
+            hint: The word that was probably meant. Default: none.
+        """
+        return Problem(self.file, *self.marks.of_value(path), path, message, hint)
+
+    def problem_at_key(self, path: Path, message: str, hint: str | None = None) -> Problem:
+        """Make a problem that points at a key rather than at its value; otherwise as `problem`."""
+        return Problem(self.file, *self.marks.of_key(path), path, message, hint)
+
+
+def load_config(path: str | FilePath, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """Read and validate a configuration file.
+
+    Handlers, ways to authenticate, plugins and their options are not checked here: which there are is known
+    only to the plugins. Nor are certificates; `check_certificates` does.
+
+    Args:
+        path: The YAML file.
+        environ: The environment from which `${NAME}` takes its values. Default: the process's own.
+
+    Raises:
+        ConfigError: The file cannot be used. It carries every problem, in the order of their lines.
+    """
+    reading = read(read_text(path), str(path), environ)
+    problems = list(reading.problems)
+    data = {} if reading.data is None and not problems else reading.data
+    judge = Judge(GatewayConfig, data, (), reading.marks, reading.broken)
+    try:
+        config = GatewayConfig.model_validate(data, context={"folder": FilePath(path).parent})
+    except ValidationError as error:
+        problems += judge.problems(error)
+        bad = reading.broken | {problem.path for problem in problems}
+        problems += [judge.problem_of_finding(finding) for finding in salvaged_findings(data, bad)]
+        raise ConfigError(in_order(problems)) from None
+    if problems:
+        raise ConfigError(in_order(problems))
+    return Loaded(config, reading.marks, data)
+
+
+def validate_options(loaded: Loaded, path: Path, model: type[M], data: Any) -> tuple[M | None, list[Problem]]:
+    """Validate the options of a handler or plugin against its model.
+
+    Args:
+        loaded: The configuration that the options stand in.
+        path: Where they stand, as `("plugins", "live", "options")`.
+        model: The plugin's model.
+        data: The options as they came out of the configuration.
+
+    Returns:
+        The options and no problem, or None and every problem, in the order of their lines.
+    """
+    try:
+        return model.model_validate(data, context={"folder": FilePath(loaded.file).parent}), []
+    except ValidationError as error:
+        judge = Judge(model, data, path, loaded.marks, frozenset())
+        return None, list(in_order(judge.problems(error)))
+    except Exception as error:  # noqa: BLE001  (a plugin's validator may raise anything)
+        # Its text may hold a value that must not be shown; its type says enough to find it.
+        message = f"options model {model.__qualname__} of {model.__module__} raised {type(error).__name__}"
+        return None, [loaded.problem(path, message)]

@@ -1,0 +1,85 @@
+"""What one connection may cost: `limits:` and `overflow:` of a route."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from gateway.config.models.base import DAY, ConfigModel, Number, WholeNumber
+
+
+class Overflow(StrEnum):
+    """What happens to a connection whose send queue is at its limit."""
+
+    DISCONNECT = "disconnect"
+    """The connection is closed with 1013: it may come back, and knows that it missed something."""
+    DROP_OLDEST = "drop_oldest"
+    """Queued messages are dropped, the oldest first, until the new one fits."""
+    DROP_NEWEST = "drop_newest"
+    """The new message is dropped."""
+
+
+class RouteLimits(ConfigModel):
+    """Limits that hold for each connection of a route by itself."""
+
+    max_message_bytes: WholeNumber = Field(
+        default=65_536,
+        ge=1,
+        le=1_073_741_824,
+        description="Most bytes of a message from the client, in all frames. Above it, close code 1009.",
+    )
+    max_fragments: WholeNumber = Field(
+        default=1024,
+        ge=1,
+        le=1_000_000,
+        description="Most frames that one message may be cut into. Above it the close code is 1008.",
+    )
+    message_timeout_seconds: Number = Field(
+        default=60,
+        gt=0,
+        le=DAY,
+        description="Seconds from a message's first byte to its last. After that the close code is 1008.",
+    )
+    send_queue_bytes: WholeNumber = Field(
+        default=1_048_576,
+        ge=1,
+        le=4_294_967_296,
+        description="Most bytes that wait for a slow client. At the limit the overflow policy decides.",
+    )
+    receive_backlog: WholeNumber = Field(
+        default=16,
+        ge=1,
+        le=65_536,
+        description="Number of messages that may wait for handlers before reading from the client pauses.",
+    )
+    handler_timeout_seconds: Number = Field(
+        default=30,
+        gt=0,
+        le=DAY,
+        description="Seconds that a handler's async event may take. After that the close code is 1011.",
+    )
+    close_timeout_seconds: Number = Field(
+        default=5,
+        gt=0,
+        le=3600,
+        description="Seconds that the client has to answer a close frame before TCP is cut.",
+    )
+    ping_interval_seconds: Number = Field(
+        default=20,
+        ge=0,
+        le=DAY,
+        description="Seconds of silence from the client after which it is sent a ping. 0 turns pings off.",
+    )
+    pong_timeout_seconds: Number = Field(
+        default=20,
+        gt=0,
+        le=DAY,
+        description="Seconds that the client has to answer a ping. After that the close code is 1011.",
+    )
+    max_pings_per_second: WholeNumber = Field(
+        default=50,
+        ge=1,
+        le=1_000_000,
+        description="Most pings a second from the client. Above it the close code is 1008.",
+    )

@@ -1,0 +1,109 @@
+"""A route: a path, its policy, its handlers and its groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003  (pydantic evaluates annotations)
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from gateway.config.models.base import EMPTY_WHEN_NULL, UNIQUE, ConfigModel, Flag, Name, raise_findings
+from gateway.config.models.forms import (
+    check_group_template,
+    check_origin,
+    check_path,
+    check_subprotocol,
+    parameters_of,
+)
+from gateway.config.models.limits import Overflow, RouteLimits
+from gateway.config.models.rules import route_findings, subprotocol_findings
+
+
+class HandlerUse(ConfigModel):
+    """One use of a handler on a route. A plain text such as `echo` means `{name: echo}`."""
+
+    name: Name = Field(description="Name of the handler, as its plugin gives it.")
+    options: Annotated[Mapping[str, Any], EMPTY_WHEN_NULL] = Field(
+        default_factory=dict,
+        repr=False,
+        description="Options of this use, checked against the handler's own model. Default: none set.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class RouteConfig(ConfigModel):
+    """An entry of `routes:`."""
+
+    path: Annotated[str, AfterValidator(check_path)] = Field(
+        description="Path that clients open, beginning with `/`. A segment such as `{room}` is a parameter.",
+    )
+    name: Name = Field(
+        default_factory=lambda earlier: earlier["path"],
+        description="Name of the route in logs and metrics, unlike any other route's. Default: the path.",
+    )
+    handlers: tuple[HandlerUse, ...] = Field(
+        default=(),
+        description="Handlers that see each message, in this order. Default: none, and messages are ignored.",
+    )
+    allowed_origins: tuple[Annotated[str, AfterValidator(check_origin)], ...] | None = Field(
+        default=None,
+        description=(
+            "Origins whose pages may connect: `scheme://host[:port]`, where the host may begin with `*.`, "
+            "or `*` for any. The default, null, allows the page's own origin only."
+        ),
+    )
+    allow_missing_origin: Flag = Field(
+        default=False,
+        description="Whether clients that send no Origin, which no browser does, may connect. Default: no.",
+    )
+    authenticate: Annotated[tuple[Name, ...], UNIQUE] = Field(
+        default=(),
+        description="Ways to prove an identity, tried in this order. Default: none, and anyone may connect.",
+    )
+    subprotocols: Annotated[tuple[Annotated[str, AfterValidator(check_subprotocol)], ...], UNIQUE] = Field(
+        default=(),
+        description="Subprotocols that the route speaks, in the server's order of preference. Default: none.",
+    )
+    require_subprotocol: Flag = Field(
+        default=False,
+        description="Whether a client must offer one of the subprotocols. Default: no.",
+    )
+    groups: Annotated[tuple[Annotated[Name, AfterValidator(check_group_template)], ...], UNIQUE] = Field(
+        default=(),
+        description=(
+            "Groups that each connection joins at the opening handshake. `{user}` and the path's parameters "
+            "are filled in. Default: none."
+        ),
+    )
+    message_types: Annotated[tuple[Literal["text", "binary"], ...], UNIQUE] = Field(
+        default=("text", "binary"),
+        min_length=1,
+        description="Kinds of message that clients may send; another's close code is 1003. Default: both.",
+    )
+    limits: Annotated[RouteLimits, EMPTY_WHEN_NULL] = Field(
+        default_factory=RouteLimits,
+        description="Limits of each connection of the route. Default: each limit's own default.",
+    )
+    overflow: Overflow = Field(
+        default=Overflow.DISCONNECT,
+        description=(
+            "What happens when a connection's send queue is at its limit: `disconnect`, `drop_oldest` or "
+            "`drop_newest`. Default: `disconnect`."
+        ),
+    )
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the path's parameters, in their order."""
+        return parameters_of(self.path)
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        findings = route_findings(self.path, self.groups)
+        findings += subprotocol_findings(required=self.require_subprotocol, offered=len(self.subprotocols))
+        raise_findings("RouteConfig", findings)
+        return self

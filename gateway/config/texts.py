@@ -1,0 +1,152 @@
+"""The wording of pydantic's errors: lower case, the fact first, then the value, then the limit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.config.models.base import FINDING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pydantic_core import ErrorDetails
+
+_WHOLE_NUMBER = ("not a whole number", "")
+_NUMBER = ("not a number", "")
+_FLAG = ("not true or false", "")
+_TEXT = ("not a text", "")
+_LIST = ("not a list", "")
+_MAPPING = ("not a mapping", "")
+_WORD = ("not {expected}", "")
+
+_TABLE: Final[Mapping[str, tuple[str, str]]] = {
+    "missing": ("missing", ""),
+    "extra_forbidden": ("unknown key", ""),
+    "int_type": _WHOLE_NUMBER,
+    "int_parsing": _WHOLE_NUMBER,
+    "int_parsing_size": _WHOLE_NUMBER,
+    "int_from_float": _WHOLE_NUMBER,
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "finite_number": ("not a finite number", ""),
+    "bool_type": _FLAG,
+    "bool_parsing": _FLAG,
+    "string_type": _TEXT,
+    "path_type": _TEXT,
+    "list_type": _LIST,
+    "tuple_type": _LIST,
+    "set_type": _LIST,
+    "frozen_set_type": _LIST,
+    "dict_type": _MAPPING,
+    "mapping_type": _MAPPING,
+    "model_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
+    "dataclass_type": _MAPPING,
+    "literal_error": _WORD,
+    "enum": _WORD,
+    "greater_than": ("too small", ", must be above {gt}"),
+    "greater_than_equal": ("too small", ", at least {ge}"),
+    "less_than": ("too large", ", must be below {lt}"),
+    "less_than_equal": ("too large", ", at most {le}"),
+    "multiple_of": ("not a multiple of {multiple_of}", ""),
+    "string_too_short": ("too short", ", at least {min_length} characters"),
+    "string_too_long": ("too long", ", at most {max_length} characters"),
+    "string_pattern_mismatch": ("not of the form {pattern}", ""),
+    "too_short": ("too few entries: {actual_length}", ", at least {min_length}"),
+    "too_long": ("too many entries: {actual_length}", ", at most {max_length}"),
+}
+
+_VALUELESS = frozenset({"missing", "extra_forbidden", "too_short", "too_long"})
+_LONGEST_SHOWN = 60
+_SHORTEST_TELLTALE = 3
+_KEYS_OF_SECRETS = re.compile(r"token|secret|passw|credential|private|(?:^|_)key(?:$|_)", re.IGNORECASE)
+
+
+def describe(error: ErrorDetails, shown: str | None, hidden: Iterable[str]) -> str:
+    """Word an error of pydantic's.
+
+    Args:
+        error: The error, with its input and context.
+        shown: What to say for the value; None to say nothing of it.
+        hidden: Texts that must not appear: where a plugin's own wording gives one away, it is replaced.
+    """
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == FINDING:
+        fact, more = str(context["fact"]), str(context["more"])
+        return fact + more if context["value"] is None else _assemble(fact, shown, more)
+    if kind in _TABLE:
+        fact, more = _TABLE[kind]
+        limits = _Limits({name: _plain(limit) for name, limit in context.items()})
+        value = None if kind in _VALUELESS else shown
+        if kind == "string_type" and isinstance(error["input"], (int, float)):
+            more = ", put it in quotes"
+        return _assemble(fact.format_map(limits), value, more.format_map(limits))
+    cause = context.get("error")
+    text = _lowered(" ".join(str(error["msg"] if cause is None else cause).split()))
+    if not text or any(_gives_away(text, value) for value in hidden):
+        return _assemble("refused by its own check", shown, "")
+    return text
+
+
+def show(value: Any) -> str:
+    """Return a value as a message shows it: in quotes if a text, and only described if long."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return repr(value) if len(value) <= _LONGEST_SHOWN else f"a text of {len(value)} characters"
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**_LONGEST_SHOWN):
+        return str(value)
+    if isinstance(value, int):
+        return "a number of many digits"
+    return "a mapping" if isinstance(value, Mapping) else "a list"
+
+
+def show_variables(names: Iterable[str], value: Any) -> str:
+    """Return what a message says for a value that came from the environment: whence, and at most its type."""
+    if value is None or value == "":
+        kind = "empty"
+    elif isinstance(value, bool):
+        kind = "true or false"
+    else:
+        kind = "a number" if isinstance(value, (int, float)) else "a text"
+    return f"the value of {' and '.join(f'${name}' for name in names)} ({kind})"
+
+
+def sounds_secret(key: str | int) -> bool:
+    """Tell whether a key's name suggests that its value is not for showing, whatever its declared type."""
+    return isinstance(key, str) and _KEYS_OF_SECRETS.search(key) is not None
+
+
+class _Limits(dict[str, str]):
+    """The context of an error; a plugin may raise a known type of error without its usual context."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def _assemble(fact: str, shown: str | None, more: str) -> str:
+    return (fact if shown is None else f"{fact}: {shown}") + more
+
+
+def _plain(limit: Any) -> str:
+    return str(int(limit)) if isinstance(limit, float) and limit.is_integer() else str(limit)
+
+
+def _lowered(text: str) -> str:
+    text = text.removesuffix(".")
+    # "URL is bad" keeps its capitals, "Value is bad" does not.
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def _gives_away(text: str, value: str) -> bool:
+    """Tell whether a text repeats a value, or a word of it."""
+    lowered, sought = text.lower(), value.lower()
+    if len(sought) >= _SHORTEST_TELLTALE and sought in lowered:
+        return True
+    # A shorter word counts where it stands by itself: "a" is in every text.
+    words, said = set(re.findall(r"\w+", sought)), set(re.findall(r"\w+", lowered))
+    return any(word in said or (len(word) >= _SHORTEST_TELLTALE and word in lowered) for word in words)

@@ -1,0 +1,1 @@
+"""Connections, groups and handlers of one node."""

@@ -1,0 +1,243 @@
+"""A connection, as handlers see it: one open WebSocket after a successful opening handshake."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from gateway.core.owned import Owned
+from gateway.core.request import OpeningRequest
+from gateway.core.send_queue import SendQueue
+from gateway.protocol.close_codes import may_be_sent
+from gateway.protocol.encoding import encode_message
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from gateway.core.groups import Group
+    from gateway.core.identity import Identity
+    from gateway.core.node import Node
+    from gateway.core.owned import Timer
+    from gateway.core.route import Route
+
+__all__ = ["Connection", "State"]
+
+
+class State(IntEnum):
+    """How far a connection is in its life. It only goes forward."""
+
+    OPEN = 0
+    """Messages go both ways."""
+    CLOSING = 1
+    """Our close frame is on its way; the peer's is awaited."""
+    CLOSED = 2
+    """The closing handshake is over or given up; only the TCP connection is to be ended."""
+
+
+class Connection(SendQueue):
+    """One open WebSocket. Its methods are called on the event loop, and none of them waits.
+
+    What is sent to a connection that has ended goes nowhere, without an error.
+    """
+
+    __slots__ = (
+        "_head",
+        "_owned",
+        "_query",
+        "_route",
+        "_state",
+        "_store",
+        "id",
+        "identity",
+        "joined",
+        "node",
+        "opened_at",
+        "params",
+        "path",
+        "remote",
+        "round_trip_seconds",
+        "subprotocol",
+    )
+
+    def __init__(
+        self,
+        *,
+        node: Node,
+        route: Route,
+        transport: asyncio.Transport,
+        head: bytes,
+        path: str,
+        query: str,
+        params: Mapping[str, str],
+        remote: str,
+        identity: Identity | None,
+        subprotocol: str | None,
+    ) -> None:
+        super().__init__(transport, node.flusher, route.limits.send_queue_bytes, route.config.overflow)
+        self.node = node
+        """The node that the connection lives on."""
+        self.id = node.next_connection_id()
+        """Unique over all nodes; not a secret."""
+        self.identity = identity
+        """Who the opening handshake proved; `None` where the route asks for no credentials."""
+        self.path = path
+        self.params = params
+        """Path parameters by name."""
+        self.remote = remote
+        """The peer's address."""
+        self.subprotocol = subprotocol
+        self.opened_at = node.now()
+        """Seconds since the epoch."""
+        self.round_trip_seconds: float | None = None
+        """From the last ping to its pong; `None` before the first."""
+        self.joined: tuple[Group, ...] = ()
+        self._route = route
+        self._head = head
+        self._query = query
+        self._state = State.OPEN
+        self._owned: Owned | None = None
+        self._store: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.id} {self.path} {self._state.name.lower()}>"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return self._state is State.OPEN
+
+    @property
+    def route(self) -> str:
+        """The name of the route."""
+        return self._route.name
+
+    @property
+    def request(self) -> OpeningRequest:
+        """The request that opened the connection; taken apart anew at each access, so keep what you need."""
+        return OpeningRequest(self._head, self.path, self._query)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups that it is a member of."""
+        return tuple(group.name for group in self.joined if not group.name.startswith("$"))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The handlers' own data about this connection; empty at first."""
+        store = self._store
+        if store is None:
+            store = self._store = {}
+        return store
+
+    def send(self, message: str | bytes | bytearray | memoryview) -> None:
+        """Send a message: `str` as text, anything else as binary. It leaves at the end of this loop turn.
+
+        Raises:
+            UnicodeEncodeError: If the text holds a lone surrogate.
+            TypeError: If it is neither text nor bytes.
+        """
+        if self._state is State.OPEN:
+            self.node.metrics.messages_out += 1
+            self.enqueue(encode_message(message))
+
+    def send_json(self, value: object) -> None:
+        """Send a value as JSON text.
+
+        Raises:
+            TypeError: If JSON cannot carry it.
+            ValueError: If it holds a number that JSON has no form for.
+        """
+        self.send(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Begin the closing handshake; nothing happens if it has begun already.
+
+        Args:
+            code: 1000, or one of 3000 to 4999 for reasons of your own; others are the protocol's.
+            reason: A short text; cut at 123 bytes of UTF-8.
+
+        Raises:
+            ValueError: If the code must not be sent (RFC 6455 section 7.4).
+        """
+        if not may_be_sent(code):
+            raise ValueError(f"close code {code} must not be sent")
+        self.begin_close(code, reason)
+
+    def join(self, group: str) -> None:
+        """Join a group; nothing changes if the connection is a member, or has ended.
+
+        Raises:
+            ValueError: If the name is empty or begins with `$`.
+        """
+        _check_group(group)
+        if self._state is State.OPEN:
+            self.node.hub.join(self, group)
+
+    def leave(self, group: str) -> None:
+        """Leave a group; nothing changes if the connection is no member.
+
+        Raises:
+            ValueError: If the name is empty or begins with `$`.
+        """
+        _check_group(group)
+        self.node.hub.leave(self, group)
+
+    def publish(self, group: str, message: str | bytes, *, include_sender: bool = True) -> int:
+        """Publish a message to a group, on every node.
+
+        Args:
+            group: Its name. The connection need not be a member.
+            message: `str` for text, `bytes` for binary.
+            include_sender: Whether this connection gets it too, if it is a member.
+
+        Returns:
+            How many connections of this node it was handed to.
+        """
+        return self.node.publish(group, message, exclude=None if include_sender else self)
+
+    def publish_to_user(self, user: str, message: str | bytes, *, include_sender: bool = True) -> int:
+        """Publish a message to all connections of a user, on every node; otherwise as `publish`."""
+        return self.node.publish_to_user(user, message, exclude=None if include_sender else self)
+
+    def publish_to_everyone(self, message: str | bytes, *, include_sender: bool = True) -> int:
+        """Publish a message to every connection on every node; otherwise as `publish`."""
+        return self.node.publish_to_everyone(message, exclude=None if include_sender else self)
+
+    def after(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
+        """Call a plain or `async` function once, in so many seconds, unless the connection ends before."""
+        return self._owner().after(seconds, callback, args)
+
+    def every(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
+        """Call a plain or `async` function every so many seconds until the connection ends."""
+        return self._owner().every(seconds, callback, args)
+
+    def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
+        """Run a coroutine in the background; it is cancelled when the connection ends."""
+        return self._owner().start_task(coroutine, name=name)
+
+    def _owner(self) -> Owned:
+        owned = self._owned
+        if owned is None:
+            owned = self._owned = Owned(self.node.loop, self.handler_failed)
+        return owned
+
+    @abstractmethod
+    def begin_close(self, code: int, reason: str) -> None:
+        """Send a close frame and await the peer's. The gateway's own; handlers call `close`."""
+
+    @abstractmethod
+    def refuse_type(self) -> None:
+        """End the connection with 1003: its route does not take this type of message. The gateway's own."""
+
+    @abstractmethod
+    def handler_failed(self, error: BaseException) -> None:
+        """End the connection with 1011 and log what a handler raised. The gateway's own."""
+
+
+def _check_group(name: str) -> None:
+    if not name or name.startswith("$"):
+        raise ValueError(f"not a group name: {name!r}")
+

@@ -1,0 +1,176 @@
+"""One gateway process: its connections, its handlers, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gateway.broker.contract import Publication
+from gateway.core.deadlines import Deadlines
+from gateway.core.dispatch import where
+from gateway.core.groups import EVERYONE, user_group
+from gateway.core.hub import Hub
+from gateway.core.owned import Owned
+from gateway.core.send_queue import Flusher
+from gateway.core.stepping import Stepper
+from gateway.observe.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from gateway.broker.contract import Broker
+    from gateway.config.models import Overflow
+    from gateway.core.connection import Connection
+    from gateway.core.owned import Timer
+    from gateway.core.socket_connection import SocketConnection
+    from gateway.observe.logs import Logger
+
+__all__ = ["Node"]
+
+Item = TypeVar("Item")
+
+
+class Node:
+    """One gateway process (a worker). Handlers get it when they start.
+
+    Its methods are called on the event loop, and none but `start`, `stop` and `drain`, which are the
+    gateway's own, waits.
+
+    Args:
+        broker: What carries publications.
+        log: Where log lines go.
+        policy: Gives a group's overflow policy by its name; `None` where the routes' own holds.
+        name: Unique among nodes; `None` makes one of the process id and eight random digits.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        log: Logger,
+        *,
+        policy: Callable[[str], Overflow | None] = lambda _: None,
+        name: str | None = None,
+    ) -> None:
+        self.name = name or f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.log = log
+        self.loop = asyncio.get_running_loop()
+        self.started_at = time.time()
+        """Seconds since the epoch."""
+        self.metrics = Metrics()
+        self.broker = broker
+        self.draining = False
+        """Whether the node is leaving: it takes no new connections."""
+        self.flusher = Flusher(self.loop, self.metrics)
+        self.hub = Hub(broker, self.flusher, self.metrics, policy)
+        self.stepper = Stepper(self.loop)
+        self.sockets: set[SocketConnection] = set()
+        """Connections whose TCP is not gone; those that are closing too."""
+        self.event_tasks: set[asyncio.Task[Any]] = set()
+        """Handlers' events that wait."""
+        self._owned = Owned(self.loop, self._task_failed)
+        self._deadlines: dict[tuple[float, Any], Deadlines[Any]] = {}
+        self._connection_count = 0
+        self._prefix = secrets.token_hex(5)
+
+    # For handlers and plugins.
+
+    def publish(self, group: str, message: str | bytes, *, exclude: Connection | None = None) -> int:
+        """Publish a message to a group, on every node.
+
+        Args:
+            group: Its name.
+            message: `str` for text, `bytes` for binary.
+            exclude: A connection that does not get it; `None` for no one.
+
+        Returns:
+            How many connections of this node it was handed to.
+        """
+        return self.broker.publish(Publication(group, message, None if exclude is None else exclude.id))
+
+    def publish_to_user(self, user: str, message: str | bytes, *, exclude: Connection | None = None) -> int:
+        """Publish a message to all connections of a user, on every node; otherwise as `publish`."""
+        return self.publish(user_group(user), message, exclude=exclude)
+
+    def publish_to_everyone(self, message: str | bytes, *, exclude: Connection | None = None) -> int:
+        """Publish a message to every connection on every node; otherwise as `publish`."""
+        return self.publish(EVERYONE, message, exclude=exclude)
+
+    def members(self, group: str) -> tuple[Connection, ...]:
+        """Give a group's members on this node."""
+        return self.hub.members(group)
+
+    def connections(self) -> tuple[Connection, ...]:
+        """Give all open connections of this node."""
+        return self.hub.connections
+
+    def after(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
+        """Call a plain or `async` function once, in so many seconds, unless the node stops before."""
+        return self._owned.after(seconds, callback, args)
+
+    def every(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
+        """Call a plain or `async` function every so many seconds until the node stops."""
+        return self._owned.every(seconds, callback, args)
+
+    def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
+        """Run a coroutine in the background; it is cancelled when the node stops."""
+        return self._owned.start_task(coroutine, name=name)
+
+    def now(self) -> float:
+        """Give the time in seconds since the epoch."""
+        return time.time()
+
+    # The gateway's own.
+
+    async def start(self) -> None:
+        """Connect to the broker."""
+        await self.broker.start(self.hub.broadcast)
+
+    async def stop(self) -> None:
+        """End what handlers have started, and leave the broker."""
+        self._owned.close()
+        self.stepper.close()
+        for deadlines in self._deadlines.values():
+            deadlines.close()
+        await self.broker.stop()
+
+    async def drain(self, code: int, reason: str, seconds: float, grace: float) -> None:
+        """Close every connection, spread evenly over `seconds`; wait for their end at most `grace` more."""
+        self.draining = True
+        connections = self.hub.connections
+        pause = seconds / len(connections) if connections else 0.0
+        started = self.loop.time()
+        for index, connection in enumerate(connections):
+            late = started + index * pause - self.loop.time()
+            if late > 0:
+                await asyncio.sleep(late)
+            connection.begin_close(code, reason)
+        ending = self.loop.time() + grace
+        while (self.sockets or self.event_tasks) and self.loop.time() < ending:
+            await asyncio.sleep(0.01)
+        for socket in tuple(self.sockets):
+            socket.fail(code, reason)
+            socket.abort()
+        for task in tuple(self.event_tasks):
+            task.cancel()
+        while self.event_tasks:
+            await asyncio.wait(tuple(self.event_tasks), timeout=1)
+            break
+
+    def next_connection_id(self) -> str:
+        """Make an id that no other connection of any node has."""
+        self._connection_count += 1
+        return f"{self._prefix}-{self._connection_count:x}"
+
+    def deadlines(self, seconds: float, expire: Callable[[Item], None]) -> Deadlines[Item]:
+        """Give the deadlines of this length that end in this call; made at first use."""
+        key = (seconds, expire)
+        found = self._deadlines.get(key)
+        if found is None:
+            found = self._deadlines[key] = Deadlines(self.loop, seconds, expire)
+        return found
+
+    def _task_failed(self, error: BaseException) -> None:
+        self.log.error("background_task_failed", node=self.name, where=where(error), exc_info=error)

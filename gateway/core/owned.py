@@ -1,0 +1,111 @@
+"""Timers and tasks that end with their owner: a connection, or a node."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+__all__ = ["Owned", "Timer"]
+
+
+class Timer:
+    """A call in the future, once or again and again.
+
+    Args:
+        owned: What it ends with.
+        seconds: From now to the call, and from one call to the next.
+        repeat: Whether it goes on after the first call.
+        callback: A plain or an `async` function.
+        args: Its arguments.
+    """
+
+    __slots__ = ("_args", "_callback", "_handle", "_owned", "_repeat", "_seconds", "_task")
+
+    def __init__(
+        self, owned: Owned, seconds: float, repeat: bool, callback: Callable[..., Any], args: tuple[Any, ...]
+    ) -> None:
+        self._owned = owned
+        self._seconds = seconds
+        self._repeat = repeat
+        self._callback = callback
+        self._args = args
+        self._task: asyncio.Task[Any] | None = None
+        self._handle: asyncio.TimerHandle | None = owned.loop.call_later(seconds, self._fire)
+
+    def cancel(self) -> None:
+        """Call no more. An `async` call that is under way goes on."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self._owned.forget(self)
+
+    def _fire(self) -> None:
+        self._handle = None
+        if self._repeat:
+            self._handle = self._owned.loop.call_later(self._seconds, self._fire)
+        else:
+            self._owned.forget(self)
+        if self._task is not None and not self._task.done():
+            return  # the last call still waits: this one is left out, so that calls do not pile up
+        try:
+            result = self._callback(*self._args)
+        except Exception as exc:  # noqa: BLE001 - a plugin's code: reported, and the gateway goes on
+            self._owned.report(exc)
+            return
+        if asyncio.iscoroutine(result):
+            self._task = self._owned.start_task(result, name=None)
+
+
+class Owned:
+    """The timers and tasks of one owner.
+
+    Args:
+        loop: The event loop.
+        report: Called with the exception of a callback or task that failed.
+    """
+
+    __slots__ = ("_tasks", "_timers", "loop", "report")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, report: Callable[[BaseException], None]) -> None:
+        self.loop = loop
+        self.report = report
+        self._timers: set[Timer] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def after(self, seconds: float, callback: Callable[..., Any], args: tuple[Any, ...]) -> Timer:
+        """Call once, later."""
+        timer = Timer(self, seconds, False, callback, args)
+        self._timers.add(timer)
+        return timer
+
+    def every(self, seconds: float, callback: Callable[..., Any], args: tuple[Any, ...]) -> Timer:
+        """Call again and again; a call is left out while an `async` one before it still waits."""
+        timer = Timer(self, seconds, True, callback, args)
+        self._timers.add(timer)
+        return timer
+
+    def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None) -> asyncio.Task[Any]:
+        """Run a coroutine in the background."""
+        task = self.loop.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def forget(self, timer: Timer) -> None:
+        """Keep a timer no longer."""
+        self._timers.discard(timer)
+
+    def close(self) -> None:
+        """Cancel every timer and task."""
+        for timer in tuple(self._timers):
+            timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.report(error)

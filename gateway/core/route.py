@@ -1,0 +1,92 @@
+"""A route at work: its policy and its handlers, resolved once from the configuration."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.config.models import RouteConfig
+    from gateway.core.connection import Connection
+    from gateway.core.dispatch import Dispatch
+    from gateway.core.identity import Identity
+    from gateway.plugin.authenticator import Authenticator
+    from gateway.protocol.origin import OriginPolicy
+
+__all__ = ["Route"]
+
+_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class Route:
+    """What every connection of a route shares.
+
+    Args:
+        config: The route's entry in gateway.yaml.
+        dispatch: Its handlers.
+        origins: Which origins may connect.
+        authenticators: The ways it names, in order.
+    """
+
+    __slots__ = (
+        "_templates",
+        "authenticators",
+        "close_event",
+        "config",
+        "dispatch",
+        "limits",
+        "message_event",
+        "name",
+        "open_event",
+        "origins",
+    )
+
+    def __init__(
+        self,
+        config: RouteConfig,
+        dispatch: Dispatch,
+        origins: OriginPolicy,
+        authenticators: tuple[tuple[str, Authenticator[Any]], ...],
+    ) -> None:
+        self.config = config
+        self.name: str = config.name or config.path
+        self.limits = config.limits
+        self.dispatch = dispatch
+        self.origins = origins
+        self.authenticators = authenticators
+        self.open_event = dispatch.open
+        self.message_event = _only(config.message_types, dispatch)
+        self.close_event = dispatch.close
+        self._templates = tuple((text, tuple(_PLACEHOLDER.findall(text))) for text in config.groups)
+
+    def groups(self, params: Mapping[str, str], identity: Identity | None) -> list[str]:
+        """Give the names of the groups that a connection joins when it opens.
+
+        A group whose name holds `{user}` is left out where no identity was proved.
+        """
+        values = dict(params)
+        if identity is not None:
+            values["user"] = identity.user
+        return [
+            _PLACEHOLDER.sub(lambda match: values[match[1]], text) if names else text
+            for text, names in self._templates
+            if all(name in values for name in names)
+        ]
+
+
+def _only(types: tuple[Any, ...], dispatch: Dispatch) -> Any:
+    """Wrap the message event for a route that takes one type of message; most take both, unwrapped."""
+    if len(types) != 1:
+        return dispatch.message
+    wanted = str if types[0] == "text" else bytes
+    inner = dispatch.message
+
+    def check(connection: Connection, message: str | bytes) -> Any:
+        if isinstance(message, wanted):
+            return inner(connection, message)
+        connection.refuse_type()
+        return None
+
+    return check

@@ -1,0 +1,98 @@
+"""The base class of handlers, and of the options that handlers and plugins take from gateway.yaml."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, get_args
+
+import pydantic
+from typing_extensions import TypeVar
+
+if TYPE_CHECKING:
+    from gateway.core.connection import Connection
+    from gateway.core.node import Node
+
+__all__ = ["HANDLED", "Handled", "Handler", "Options"]
+
+
+class Options(pydantic.BaseModel):
+    """Options from gateway.yaml: unknown keys are errors, and the values do not change."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+def find_options_model(cls: type) -> type[Options] | None:
+    """Give the model that a class names as the argument of its generic base, if it names one."""
+    for base in getattr(cls, "__orig_bases__", ()):
+        for argument in get_args(base):
+            if isinstance(argument, type) and issubclass(argument, Options):
+                return argument
+    return None
+
+
+class Handled:
+    """The type of `HANDLED`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "HANDLED"
+
+
+HANDLED: Final = Handled()
+"""Returned by `Handler.on_message`: the message goes no further along the route's handlers."""
+
+OptionsType = TypeVar("OptionsType", bound=Options, default=Options)
+
+
+class Handler(Generic[OptionsType]):
+    """The receiver of the events of a route's connections.
+
+    One object is made for each place where a route names the handler, in each process, before the first
+    connection; what belongs to one connection is kept in `connection.state`. Each event may be a plain
+    or an `async` method. The events of one connection come in order and one at a time: while an `async`
+    event waits, the next one of that connection waits too, and other connections go on.
+
+    An event that raises ends its connection with 1011; so does one that waits longer than the route's
+    `handler_timeout_seconds`.
+
+    Args:
+        options: What the route says under `options`, validated by the class's `options_model`.
+    """
+
+    options_model: ClassVar[type[Options]] = Options
+    """The model of this handler's options: taken from the base, as in `class Mine(Handler[MyOptions])`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        model = find_options_model(cls)
+        if model is not None:
+            cls.options_model = model
+
+    def __init__(self, options: OptionsType) -> None:
+        self.options = options
+
+    def on_start(self, node: Node) -> Any:
+        """Called once, when the process starts, before the first connection."""
+
+    def on_stop(self) -> Any:
+        """Called once, when the process stops, after the last connection."""
+
+    def on_open(self, connection: Connection) -> Any:
+        """Called when a connection has opened and joined its route's groups."""
+
+    def on_message(self, connection: Connection, message: str | bytes) -> Any:
+        """Called with each message: `str` if it came as text, `bytes` if as binary.
+
+        Return `HANDLED` to keep the message from the handlers that follow on the route. Any other
+        result is ignored.
+        """
+
+    def on_close(self, connection: Connection, code: int, reason: str) -> Any:
+        """Called once, when the connection has ended; nothing can be sent any more.
+
+        Args:
+            connection: The connection that ended; it has left its groups.
+            code: The close code: the peer's, ours if we failed the connection, 1005 if the peer gave
+                none, 1006 if the connection was lost without a closing handshake.
+            reason: The text that came with the code; often empty.
+        """

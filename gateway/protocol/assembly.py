@@ -1,0 +1,88 @@
+"""A message or frame of which only a part has come so far."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING, Final
+
+from gateway.protocol.masking import apply_mask
+
+if TYPE_CHECKING:
+    from codecs import IncrementalDecoder
+
+__all__ = ["Assembly", "PartialFrame"]
+
+_new_utf8_decoder: Final = codecs.getincrementaldecoder("utf-8")
+_SURROGATES: Final = 0xED  # first byte of U+D000 to U+DFFF
+_FIRST_SURROGATE: Final = 0xA0  # second byte from which on they are surrogates
+
+
+class PartialFrame:
+    """A frame whose header is read and whose payload may still be coming.
+
+    Args:
+        opcode: RFC 6455 section 5.2.
+        final: Whether it is the last frame of its message.
+        remaining: Payload bytes that have not come yet.
+        mask: The masking key, four bytes.
+    """
+
+    __slots__ = ("final", "head", "mask", "opcode", "remaining")
+
+    def __init__(self, opcode: int, final: bool, remaining: int, mask: bytes) -> None:
+        self.opcode = opcode
+        self.final = final
+        self.remaining = remaining
+        self.mask = mask
+        self.head = b""
+        """A control frame's payload so far: at most 125 bytes."""
+
+    def unmask(self, chunk: bytes) -> bytes:
+        """Unmask the next payload bytes, and turn the key to where the ones after them begin."""
+        plain = apply_mask(chunk, self.mask)
+        self.remaining -= len(chunk)
+        turn = len(chunk) & 3
+        if turn:
+            self.mask = self.mask[turn:] + self.mask[:turn]
+        return plain
+
+
+class Assembly:
+    """A message that is put together from several frames, or from several reads of one.
+
+    Args:
+        is_text: Whether the payload has to be UTF-8, which is checked as it comes.
+    """
+
+    __slots__ = ("_decoder", "data", "fragments")
+
+    def __init__(self, *, is_text: bool) -> None:
+        self.data = bytearray()
+        self.fragments = 0
+        self._decoder: IncrementalDecoder | None = _new_utf8_decoder() if is_text else None
+
+    def add(self, chunk: bytes) -> None:
+        """Add payload bytes.
+
+        Raises:
+            UnicodeDecodeError: If the message is text and a byte cannot belong to UTF-8 (RFC 6455
+                section 8.1), as soon as that byte is there.
+        """
+        if self._decoder is not None:
+            self._decoder.decode(chunk)
+            # CPython holds the first two bytes of an encoded surrogate back, though no third can mend
+            # them (RFC 3629 section 3).
+            pending = self._decoder.getstate()[0]
+            if len(pending) > 1 and pending[0] == _SURROGATES and pending[1] >= _FIRST_SURROGATE:
+                raise UnicodeDecodeError("utf-8", pending, 0, 2, "surrogates are not allowed")
+        self.data += chunk
+
+    def finish(self) -> str | bytes:
+        """Give the whole message.
+
+        Raises:
+            UnicodeDecodeError: If text ends within a character.
+        """
+        if self._decoder is None:
+            return bytes(self.data)
+        return self.data.decode()

@@ -1,0 +1,292 @@
+"""The frame reader: bytes of one connection in, messages and control frames out (RFC 6455 section 5)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.protocol.assembly import Assembly, PartialFrame
+from gateway.protocol.close_codes import CloseCode, may_be_received
+from gateway.protocol.events import CloseReceived, Event, PingReceived, PongReceived, Violation
+from gateway.protocol.masking import apply_mask
+
+__all__ = ["FrameReader"]
+
+_CONTINUATION: Final = 0x0
+_TEXT: Final = 0x1
+_BINARY: Final = 0x2
+_CLOSE: Final = 0x8
+_PING: Final = 0x9
+_PONG: Final = 0xA
+
+_FINAL: Final = 0x80
+_RESERVED: Final = 0x70
+_MASKED: Final = 0x80
+_FINAL_TEXT: Final = _FINAL | _TEXT
+_FINAL_BINARY: Final = _FINAL | _BINARY
+
+_SHORT: Final = 125  # the longest payload whose length stands in the second byte
+_SHORT_HEADER: Final = 6  # two bytes and the masking key
+_MEDIUM: Final = 126
+_LONG: Final = 127
+_NO_LIMIT: Final = 1 << 62
+
+
+class FrameReader:
+    """The receiving half of one connection, without I/O.
+
+    It yields the same events for every way of cutting the bytes, and judges as early as it can: a frame
+    by its header, before the payload is kept; text by its first bad byte. After a `Violation` or a
+    `CloseReceived` it ignores what follows.
+
+    Args:
+        max_message_bytes: Longest message, over all its fragments. A message of just this size passes.
+        max_fragments: Most frames that one message may consist of.
+    """
+
+    __slots__ = (
+        "_assembly",
+        "_done",
+        "_frame",
+        "_max_fragments",
+        "_max_message_bytes",
+        "_quick_bytes",
+        "_rest",
+        "_serial",
+        "unfinished",
+    )
+
+    def __init__(self, max_message_bytes: int, max_fragments: int) -> None:
+        self._max_message_bytes = max_message_bytes
+        self._max_fragments = max_fragments
+        self._quick_bytes = min(_SHORT, max_message_bytes)
+        self._rest = b""
+        self._assembly: Assembly | None = None
+        self._frame: PartialFrame | None = None
+        self._done = False
+        self._serial = 0
+        self.unfinished = 0
+        """Serial number of the message or frame that has begun and not ended; 0 when there is none."""
+
+    @property
+    def has_more(self) -> bool:
+        """Whether bytes wait that an earlier `feed` left because of its limit."""
+        return bool(self._rest) and not self._done
+
+    def feed(self, data: bytes, limit: int = _NO_LIMIT) -> list[Event]:
+        """Take bytes from the wire and give what they complete, in order.
+
+        Args:
+            data: The next bytes; may be empty, to go on after an earlier limit.
+            limit: Most events to give. What lies behind them is kept for the next call.
+        """
+        events: list[Event] = []
+        if self._done:
+            return events
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        position = 0
+        end = len(data)
+        quick_bytes = self._quick_bytes
+        while len(events) < limit:
+            # The usual frame: final, masked, short, whole, and no message under way. This loop makes
+            # one echo in 0.9 µs where `_step` alone makes it in 1.7.
+            if self._assembly is None and self._frame is None:
+                while end - position >= _SHORT_HEADER:
+                    length = data[position + 1] - _MASKED
+                    stop = position + _SHORT_HEADER + length
+                    if not 0 <= length <= quick_bytes or stop > end:
+                        break
+                    first = data[position]
+                    if first == _FINAL_TEXT:
+                        payload = apply_mask(
+                            data[position + _SHORT_HEADER : stop],
+                            data[position + 2 : position + _SHORT_HEADER],
+                        )
+                        try:
+                            events.append(payload.decode())
+                        except UnicodeDecodeError:
+                            self._fail(events, CloseCode.INVALID_DATA, "text is not UTF-8")
+                            return events
+                    elif first == _FINAL_BINARY:
+                        events.append(
+                            apply_mask(
+                                data[position + _SHORT_HEADER : stop],
+                                data[position + 2 : position + _SHORT_HEADER],
+                            )
+                        )
+                    else:
+                        break
+                    position = stop
+                    if len(events) >= limit:
+                        break
+                if position == end:
+                    self.unfinished = 0
+                    return events
+                if len(events) >= limit:
+                    break
+            advanced = self._step(data, position, end, events)
+            if self._done:
+                return events
+            if advanced == position:
+                break
+            position = advanced
+        self._rest = data[position:]
+        self._note_unfinished(events, limit)
+        return events
+
+    def _note_unfinished(self, events: list[Event], limit: int) -> None:
+        """Number what has begun and not ended, so that its deadline can be watched."""
+        if self._assembly is None and self._frame is None and (not self._rest or len(events) >= limit):
+            self.unfinished = 0
+        elif self.unfinished == 0 or any(type(event) is str or type(event) is bytes for event in events):
+            self._serial += 1
+            self.unfinished = self._serial
+
+    def _step(self, data: bytes, position: int, end: int, events: list[Event]) -> int:
+        """Read one frame, or the next part of one; give the new position, the old one if bytes lack."""
+        frame = self._frame
+        if frame is None:
+            if end - position < 2:  # noqa: PLR2004 - the two bytes that every frame begins with
+                return position
+            first = data[position]
+            second = data[position + 1]
+            error = self._judge_start(first, second)
+            if error is not None:
+                self._fail(events, CloseCode.PROTOCOL_ERROR, error)
+                return position
+            length = second & 0x7F
+            start = position + 2
+            if length > _SHORT:
+                extra = 2 if length == _MEDIUM else 8
+                if end - start < extra:
+                    return position
+                shortest = _MEDIUM if length == _MEDIUM else 1 << 16
+                length = int.from_bytes(data[start : start + extra], "big")
+                start += extra
+                # RFC 6455 section 5.2: the minimal number of bytes, and the top bit of 64 is 0.
+                if length < shortest or length >> 63:
+                    self._fail(events, CloseCode.PROTOCOL_ERROR, "frame length is not minimal or too long")
+                    return position
+            if first & 0x08 == 0 and not self._admit(first, length, events):
+                return position
+            if end - start < 4:  # noqa: PLR2004 - the masking key
+                return position
+            frame = PartialFrame(first & 0x0F, bool(first & _FINAL), length, data[start : start + 4])
+            position = start + 4
+        taken = min(frame.remaining, end - position)
+        chunk = frame.unmask(data[position : position + taken]) if taken else b""
+        if frame.opcode >= _CLOSE:
+            self._take_control(frame, chunk, events)
+        else:
+            self._take_data(frame, chunk, events)
+        return position + taken if not self._done else position
+
+    def _judge_start(self, first: int, second: int) -> str | None:
+        """Judge the first two bytes of a frame; give what is wrong with them."""
+        opcode = first & 0x0F
+        if first & _RESERVED:
+            return "reserved bit set without an extension"
+        if not second & _MASKED:
+            return "frame is not masked"
+        if opcode >= _CLOSE:
+            if opcode > _PONG:
+                return "unknown opcode"
+            if not first & _FINAL:
+                return "control frame is fragmented"
+            if second & 0x7F > _SHORT:
+                return "control frame is longer than 125 bytes"
+        elif opcode > _BINARY:
+            return "unknown opcode"
+        elif opcode == _CONTINUATION:
+            if self._assembly is None:
+                return "continuation without a message"
+        elif self._assembly is not None:
+            return "new message inside a fragmented one"
+        return None
+
+    def _admit(self, first: int, length: int, events: list[Event]) -> bool:
+        """Judge a data frame's length, and how many there were, by its header alone."""
+        assembly = self._assembly
+        total = length + (len(assembly.data) if assembly is not None else 0)
+        if total > self._max_message_bytes:
+            reason = f"message too big: {total} bytes, limit {self._max_message_bytes}"
+            self._fail(events, CloseCode.MESSAGE_TOO_BIG, reason)
+            return False
+        fragments = 1 if assembly is None else assembly.fragments + 1
+        if fragments > self._max_fragments or (fragments == self._max_fragments and not first & _FINAL):
+            reason = f"too many fragments in a message, limit {self._max_fragments}"
+            self._fail(events, CloseCode.POLICY_VIOLATION, reason)
+            return False
+        return True
+
+    def _take_data(self, frame: PartialFrame, chunk: bytes, events: list[Event]) -> None:
+        assembly = self._assembly
+        if assembly is None:
+            if frame.final and not frame.remaining:
+                # A whole message in one frame, longer than the quick loop takes.
+                if frame.opcode == _BINARY:
+                    events.append(chunk)
+                    return
+                try:
+                    events.append(chunk.decode())
+                except UnicodeDecodeError:
+                    self._fail(events, CloseCode.INVALID_DATA, "text is not UTF-8")
+                return
+            assembly = self._assembly = Assembly(is_text=frame.opcode == _TEXT)
+        if self._frame is not frame:
+            assembly.fragments += 1
+        try:
+            assembly.add(chunk)
+            if frame.remaining:
+                self._frame = frame
+                return
+            self._frame = None
+            if frame.final:
+                self._assembly = None
+                events.append(assembly.finish())
+        except UnicodeDecodeError:
+            self._fail(events, CloseCode.INVALID_DATA, "text is not UTF-8")
+
+    def _take_control(self, frame: PartialFrame, chunk: bytes, events: list[Event]) -> None:
+        if frame.remaining or frame.head:
+            frame.head += chunk
+            chunk = frame.head
+        if frame.remaining:
+            self._frame = frame
+            return
+        self._frame = None
+        if frame.opcode == _PING:
+            events.append(PingReceived(chunk))
+        elif frame.opcode == _PONG:
+            events.append(PongReceived(chunk))
+        else:
+            self._take_close(chunk, events)
+
+    def _take_close(self, body: bytes, events: list[Event]) -> None:
+        """Judge a close frame's body (RFC 6455 sections 5.5.1 and 7.4)."""
+        if not body:
+            events.append(CloseReceived(CloseCode.NO_STATUS_RCVD, ""))
+        elif len(body) == 1:
+            self._fail(events, CloseCode.PROTOCOL_ERROR, "close frame with a body of one byte")
+        else:
+            code = int.from_bytes(body[:2], "big")
+            if not may_be_received(code):
+                self._fail(events, CloseCode.PROTOCOL_ERROR, f"close code {code} is not allowed on the wire")
+                return
+            try:
+                events.append(CloseReceived(code, body[2:].decode()))
+            except UnicodeDecodeError:
+                self._fail(events, CloseCode.INVALID_DATA, "close reason is not UTF-8")
+        self._stop()
+
+    def _fail(self, events: list[Event], code: CloseCode, reason: str) -> None:
+        events.append(Violation(int(code), reason))
+        self._stop()
+
+    def _stop(self) -> None:
+        self._done = True
+        self._rest = b""
+        self._assembly = None
+        self._frame = None
+        self.unfinished = 0

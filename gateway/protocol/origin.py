@@ -1,0 +1,111 @@
+"""Which origins may connect (RFC 6454; RFC 6455 section 10.2): an allow-list, never a fall-through."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+__all__ = ["Origin", "OriginPolicy", "parse_origin"]
+
+_ORIGIN: Final = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://"
+    r"(?P<host>[A-Za-z0-9][A-Za-z0-9._\-]*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_HIGHEST_PORT: Final = 65535
+_MAX_ORIGIN_CHARACTERS: Final = 512
+
+
+class Origin(NamedTuple):
+    """An origin in comparable form: case folded and the default port filled in.
+
+    `port` is `None` where the scheme has no default one and none was given.
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+
+
+def parse_origin(text: str) -> Origin | None:
+    """Take `scheme://host[:port]` apart; `None` for anything else, `null` and user information included."""
+    if len(text) > _MAX_ORIGIN_CHARACTERS:
+        return None
+    match = _ORIGIN.fullmatch(text)
+    if match is None:
+        return None
+    scheme = match["scheme"].lower()
+    port = int(match["port"]) if match["port"] is not None else _DEFAULT_PORTS.get(scheme)
+    if port is not None and not 0 < port <= _HIGHEST_PORT:
+        return None
+    return Origin(scheme, match["host"].lower(), port)
+
+
+@dataclass(frozen=True, slots=True)
+class OriginPolicy:
+    """The origins that a route admits.
+
+    Args:
+        exact: Origins that match as they are.
+        suffixes: Origins whose host is a suffix such as `.example.com`, from `https://*.example.com`: one
+            or more labels stand before it.
+        any_origin: Whether `*` was written.
+        own_origin: Whether the origin that the request itself was made to is admitted.
+        missing: Whether a request without Origin is admitted.
+    """
+
+    exact: frozenset[Origin]
+    suffixes: tuple[Origin, ...]
+    any_origin: bool
+    own_origin: bool
+    missing: bool
+
+    @classmethod
+    def from_config(cls, allowed: tuple[str, ...] | None, *, missing: bool) -> OriginPolicy:
+        """Make the policy of a route; `None` for `allowed` admits the page's own origin only.
+
+        Raises:
+            ValueError: If an entry is neither `*` nor `scheme://host[:port]`.
+        """
+        exact: set[Origin] = set()
+        suffixes: list[Origin] = []
+        for entry in allowed or ():
+            if entry == "*":
+                continue
+            scheme, _, host = entry.partition("://")
+            wildcard = host.startswith("*.")
+            origin = parse_origin(f"{scheme}://{host[2:]}" if wildcard else entry)
+            if origin is None:
+                raise ValueError(f"not an origin: {entry}")
+            if wildcard:
+                suffixes.append(origin._replace(host=f".{origin.host}"))
+            else:
+                exact.add(origin)
+        return cls(frozenset(exact), tuple(suffixes), "*" in (allowed or ()), allowed is None, missing)
+
+    def admits(self, values: list[str], own: Origin | None) -> bool:
+        """Tell whether a request with these Origin values may connect.
+
+        Args:
+            values: All values of the Origin field; more than one is never admitted.
+            own: The origin that the request was made to, by its scheme and Host.
+        """
+        if not values:
+            return self.missing
+        if len(values) > 1:
+            return False
+        if self.any_origin:
+            return True
+        origin = parse_origin(values[0])
+        if origin is None:
+            return False
+        if self.own_origin:
+            return origin == own
+        return origin in self.exact or any(
+            origin.scheme == suffix.scheme
+            and origin.port == suffix.port
+            and origin.host.endswith(suffix.host)
+            and len(origin.host) > len(suffix.host)
+            for suffix in self.suffixes
+        )

@@ -1,0 +1,97 @@
+"""What a refused opening handshake is answered with: one table from the reason to the HTTP answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from gateway.errors import GatewayError
+
+__all__ = ["REFUSALS", "Refusal", "Refused", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer other than 101.
+
+    Args:
+        status: HTTP status; never 5xx for the client's fault.
+        error: A stable code for programs, in snake case.
+        message: One generic line for people: no input is echoed in it.
+        headers: Further header fields of the answer.
+    """
+
+    status: int
+    error: str
+    message: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """Give the whole HTTP/1.1 response; the connection closes after it (RFC 9112 section 9.6)."""
+        body = json.dumps({"error": self.error, "message": self.message}).encode()
+        lines = [
+            f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            "Cache-Control: no-store",
+            *(f"{name}: {value}" for name, value in self.headers),
+        ]
+        if not any(name.lower() == "connection" for name, _ in self.headers):
+            lines.append("Connection: close")
+        return "\r\n".join((*lines, "", "")).encode() + body
+
+
+class Refused(GatewayError):
+    """An opening handshake that ends with a refusal.
+
+    Args:
+        refusal: The answer for the client.
+        detail: What the log says besides; never holds a credential.
+    """
+
+    def __init__(self, refusal: Refusal, detail: str = "") -> None:
+        super().__init__(f"{refusal.error}: {detail or refusal.message}")
+        self.refusal = refusal
+        self.detail = detail
+
+
+_UPGRADE: Final = (
+    ("Upgrade", "websocket"),
+    ("Connection", "Upgrade, close"),
+    ("Sec-WebSocket-Version", "13"),
+)
+
+REFUSALS: Final[dict[str, Refusal]] = {
+    refusal.error: refusal
+    for refusal in (
+        Refusal(405, "method_not_allowed", "a WebSocket opens with GET", (("Allow", "GET"),)),
+        Refusal(400, "malformed_request", "the request breaks the rules of HTTP/1.1"),
+        Refusal(400, "http_version", "a WebSocket opens with HTTP/1.1"),
+        Refusal(400, "bad_host", "the request needs exactly one valid Host"),
+        Refusal(400, "bad_target", "the request target is not valid"),
+        Refusal(400, "body_not_allowed", "an opening handshake has no body"),
+        Refusal(400, "early_data", "nothing may follow the opening handshake before its answer"),
+        Refusal(426, "upgrade_required", "this path speaks the WebSocket protocol", _UPGRADE),
+        Refusal(400, "bad_connection", "Connection must name upgrade"),
+        Refusal(426, "unsupported_version", "only version 13 is spoken here", _UPGRADE),
+        Refusal(400, "bad_key", "Sec-WebSocket-Key must be 16 bytes in base64, once"),
+        Refusal(431, "headers_too_large", "the header block is too large"),
+        Refusal(404, "not_found", "nothing is served at this path"),
+        Refusal(400, "unknown_subprotocol", "this path requires one of its subprotocols"),
+        Refusal(403, "origin_not_allowed", "this origin may not connect"),
+        Refusal(401, "unauthorized", "valid credentials are required", (("WWW-Authenticate", "Bearer"),)),
+        Refusal(403, "forbidden", "not allowed"),
+        Refusal(408, "timeout", "the request did not come in time"),
+        Refusal(503, "too_many_connections", "no room for another connection", (("Retry-After", "5"),)),
+        Refusal(503, "draining", "the gateway is stopping", (("Retry-After", "5"),)),
+        Refusal(503, "check_timeout", "a check did not answer in time", (("Retry-After", "5"),)),
+        Refusal(500, "internal_error", "the gateway failed"),
+    )
+}
+
+
+def refuse(error: str, detail: str = "") -> Refused:
+    """Make the exception for a row of `REFUSALS`."""
+    return Refused(REFUSALS[error], detail)

@@ -1,0 +1,1 @@
+"""Sanic, the opening handshake, and the process that serves them."""

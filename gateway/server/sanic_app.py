@@ -1,0 +1,102 @@
+"""The Sanic application: plain HTTP, the router that knows every path, and its JSON errors."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from sanic import Sanic
+from sanic.exceptions import NotFound, SanicException
+from sanic.response import HTTPResponse, json
+
+from gateway.protocol.refusals import REFUSALS, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sanic import Blueprint, Request
+
+    from gateway.config.models import GatewayConfig
+    from gateway.core.route import Route
+    from gateway.observe.logs import Logger
+    from gateway.server.gate import Found
+
+__all__ = ["answer_refusal", "build_sanic", "find_route"]
+
+
+def build_sanic(
+    config: GatewayConfig, routes: Iterable[Route], blueprints: Sequence[Blueprint], log: Logger
+) -> Sanic:
+    """Make the application of one process.
+
+    Raises:
+        sanic.exceptions.SanicException: If two of the routes and blueprints claim one path.
+    """
+    # Sanic keeps a registry of applications by name, and refuses a name twice.
+    app = Sanic(f"gateway-{secrets.token_hex(4)}", configure_logging=False)
+    app.config.update({
+        "ACCESS_LOG": False,
+        "MOTD": False,
+        "REQUEST_MAX_SIZE": config.api.max_body_bytes,
+        "REQUEST_MAX_HEADER_SIZE": config.listen.max_header_bytes + 4,
+        "REQUEST_TIMEOUT": config.listen.opening_timeout_seconds,
+        "RESPONSE_TIMEOUT": 60,
+        "KEEP_ALIVE_TIMEOUT": 75,
+    })
+    for route in routes:
+        app.add_route(
+            _PlainHandler(route),
+            _sanic_path(route.config.path),
+            methods=["GET"],
+            name=f"ws_{len(app.router.routes_all)}",
+            strict_slashes=True,
+        )
+    for blueprint in blueprints:
+        app.blueprint(blueprint)
+
+    async def answer_error(request: Request, error: Exception) -> HTTPResponse:
+        if isinstance(error, SanicException) and error.status_code < 500:  # noqa: PLR2004
+            name = "not_found" if isinstance(error, NotFound) else "bad_request"
+            message = REFUSALS["not_found"].message if isinstance(error, NotFound) else "the request is not valid"
+            return json({"error": name, "message": message}, status=error.status_code, headers=error.headers)
+        log.error("http_failed", method=request.method, path=request.path, exc_info=error)
+        return answer_refusal(REFUSALS["internal_error"])
+
+    app.exception(Exception)(answer_error)
+    return app
+
+
+def answer_refusal(refusal: Refusal) -> HTTPResponse:
+    """Give a refusal as one of Sanic's responses."""
+    headers = {name: value for name, value in refusal.headers if name.lower() != "connection"}
+    return json({"error": refusal.error, "message": refusal.message}, status=refusal.status, headers=headers)
+
+
+def find_route(app: Sanic, path: str) -> Found | None:
+    """Ask Sanic's router for the WebSocket route of a decoded path."""
+    try:
+        _, handler, params = app.router.get(path, "GET", None)
+    except SanicException:
+        return None
+    return (handler.route, params) if isinstance(handler, _PlainHandler) else None
+
+
+class _PlainHandler:
+    """What Sanic answers at a WebSocket route.
+
+    An opening handshake reaches it only when it was sent before the answer to an earlier request on the
+    same TCP connection, which no WebSocket client does.
+    """
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.__name__ = "websocket_route"
+
+    def __call__(self, request: Request, **params: str) -> HTTPResponse:
+        del request, params
+        return answer_refusal(REFUSALS["upgrade_required"])
+
+
+def _sanic_path(path: str) -> str:
+    """Write a path of gateway.yaml in Sanic's way: `{room}` is `<room:str>`."""
+    return path.replace("{", "<").replace("}", ":str>")
