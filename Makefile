@@ -17,7 +17,6 @@ run: $(VENV)/.installed ## Serve gateway.yaml on http://127.0.0.1:8000
 	@exec $(BIN)/gateway run --port $(PORT)
 
 test: $(VENV)/.developing ## Run the whole suite
-	@$(BIN)/python -m tests.browser
 	@exec $(BIN)/python -m pytest -q
 
 lint: $(VENV)/.developing ## Check style, types and layers

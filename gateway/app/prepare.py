@@ -7,13 +7,22 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.auth import builtin
-from gateway.config import ConfigError, check_certificates, did_you_mean, in_order, load_config, validate_options
-from gateway.plugin.manager import BUILT_IN, Plugin, PluginManager
+from gateway.config import (
+    ConfigError,
+    check_certificates,
+    did_you_mean,
+    in_order,
+    load_config,
+    validate_options,
+)
 from gateway.plugin.handler import Options
+from gateway.plugin.manager import BUILT_IN, Plugin, PluginManager
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path as FilePath
+
+    from pydantic import BaseModel
 
     from gateway.config import GatewayConfig, Loaded, Problem
     from gateway.plugin.authenticator import Authenticator
@@ -28,7 +37,7 @@ class HandlerChoice:
 
     name: str
     handler: type[Handler[Any]]
-    options: Options
+    options: BaseModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +55,38 @@ class Prepared:
     config: GatewayConfig
     plugins: PluginManager
     handlers: tuple[tuple[HandlerChoice, ...], ...]
-    authenticators: Mapping[str, tuple[type[Authenticator[Any]], Options]]
-    plugin_options: Mapping[str, Options]
+    authenticators: Mapping[str, tuple[type[Authenticator[Any]], BaseModel]]
+    plugin_options: Mapping[str, BaseModel]
 
     def with_config(self, config: GatewayConfig) -> Prepared:
         """Give the same with another configuration, whose routes and plugins must be the same."""
         return replace(self, config=config)
 
 
-def load_plugins(disabled: Iterable[str] = ()) -> PluginManager:
-    """Find and register the gateway's own plugin and every installed one that is not disabled."""
+def load_plugins(disabled: Iterable[str] = (), extra: Iterable[Plugin] = ()) -> PluginManager:
+    """Find and register the gateway's own plugin, `extra` ones, and every installed one not disabled."""
     manager = PluginManager()
-    manager.register(Plugin("builtin", BUILT_IN, "", builtin))
+    for plugin in (Plugin("builtin", BUILT_IN, "", builtin), *extra):
+        manager.register(plugin)
     manager.load(frozenset(disabled))
     return manager
 
 
-def prepare(path: str | FilePath, environ: Mapping[str, str] = os.environ) -> Prepared:
+def prepare(
+    path: str | FilePath, environ: Mapping[str, str] = os.environ, extra: Iterable[Plugin] = ()
+) -> Prepared:
     """Read gateway.yaml, find the plugins, and judge both.
+
+    Args:
+        path: The file.
+        environ: Where `${NAME}` finds its values.
+        extra: Plugins that are not installed.
 
     Raises:
         ConfigError: With every problem of the file, the plugins and the certificates.
     """
     loaded = load_config(path, environ)
-    return _Preparation(loaded).finish()
+    return _Preparation(loaded, tuple(extra)).finish()
 
 
 @dataclass
@@ -77,12 +94,13 @@ class _Preparation:
     """The steps of `prepare`, which share a list of problems."""
 
     loaded: Loaded
+    extra: tuple[Plugin, ...]
     problems: list[Problem] = field(default_factory=list)
 
     def finish(self) -> Prepared:
         config = self.loaded.config
         disabled = [name for name, plugin in config.plugins.items() if not plugin.enabled]
-        manager = load_plugins(disabled)
+        manager = load_plugins(disabled, self.extra)
         known_handlers = manager.handlers()
         known_ways = manager.authenticators()
         plugin_options = self._plugin_options(manager, disabled)
@@ -104,8 +122,8 @@ class _Preparation:
             path = ("plugins", problem.plugin) if named else ("plugins",)
             self.problems.append(self.loaded.problem_at_key(path, str(problem)))
 
-    def _plugin_options(self, manager: PluginManager, disabled: list[str]) -> dict[str, Options]:
-        found: dict[str, Options] = {}
+    def _plugin_options(self, manager: PluginManager, disabled: list[str]) -> dict[str, BaseModel]:
+        found: dict[str, BaseModel] = {}
         plugins = {plugin.name: plugin for plugin in manager.plugins if plugin.distribution != BUILT_IN}
         broken = {problem.plugin for problem in manager.problems}
         settings = self.loaded.config.plugins
@@ -122,16 +140,16 @@ class _Preparation:
                 found[name] = options
         return found
 
-    def _handlers(
-        self, index: int, known: Mapping[str, type[Handler[Any]]]
-    ) -> tuple[HandlerChoice, ...]:
+    def _handlers(self, index: int, known: Mapping[str, type[Handler[Any]]]) -> tuple[HandlerChoice, ...]:
         choices: list[HandlerChoice] = []
         for position, use in enumerate(self.loaded.config.routes[index].handlers):
             path = ("routes", index, "handlers", position)
             cls = known.get(use.name)
             if cls is None:
                 message = f"no installed plugin gives a handler {use.name!r}"
-                self.problems.append(self.loaded.problem((*path, "name"), message, did_you_mean(use.name, known)))
+                self.problems.append(
+                    self.loaded.problem((*path, "name"), message, did_you_mean(use.name, known))
+                )
                 continue
             options = self._options((*path, "options"), cls.options_model, use.options)
             if options is not None:
@@ -140,16 +158,16 @@ class _Preparation:
 
     def _ways(
         self, known: Mapping[str, type[Authenticator[Any]]]
-    ) -> dict[str, tuple[type[Authenticator[Any]], Options]]:
+    ) -> dict[str, tuple[type[Authenticator[Any]], BaseModel]]:
         config = self.loaded.config
-        places: dict[str, list[tuple[str | int, ...]]] = {}
-        authentication: dict = {}  # XXX
-        for name in authentication:
-            places.setdefault(name, []).append(("authentication", name))
+        settings = config.authentication.model_extra or {}
+        places: dict[str, list[tuple[str | int, ...]]] = {
+            name: [("authentication", name)] for name in settings
+        }
         for index, route in enumerate(config.routes):
             for position, name in enumerate(route.authenticate):
                 places.setdefault(name, []).append(("routes", index, "authenticate", position))
-        found: dict[str, tuple[type[Authenticator[Any]], Options]] = {}
+        found: dict[str, tuple[type[Authenticator[Any]], BaseModel]] = {}
         for name, paths in places.items():
             cls = known.get(name)
             if cls is None:
@@ -157,13 +175,16 @@ class _Preparation:
                 hint = did_you_mean(name, known)
                 self.problems += [self.loaded.problem(path, message, hint) for path in paths]
                 continue
-            given = authentication.get(name, {})
-            options = self._options(("authentication", name), cls.options_model, given)
+            options: BaseModel | None
+            if name in type(config.authentication).model_fields:
+                options = getattr(config.authentication, name)
+            else:
+                options = self._options(("authentication", name), cls.options_model, settings.get(name, {}))
             if options is not None:
                 found[name] = (cls, options)
         return found
 
-    def _options(self, path: tuple[str | int, ...], model: type[Options], given: Any) -> Options | None:
+    def _options(self, path: tuple[str | int, ...], model: type[BaseModel], given: Any) -> BaseModel | None:
         options, problems = validate_options(self.loaded, path, model, given)
         self.problems += problems
         return options

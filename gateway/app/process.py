@@ -49,7 +49,7 @@ class Gateway:
         self._ways: dict[str, Authenticator[Any]] = {}
         self._listener: Listener | None = None
         self.node: Node
-        self.app: Sanic
+        self.app: Sanic[Any, Any]
 
     @property
     def port(self) -> int:
@@ -72,10 +72,19 @@ class Gateway:
             OSError: If the address cannot be had.
             Exception: Whatever a plugin or handler raises at its start.
         """
-        config = self._prepared.config
-        listen = config.listen
+        listen = self._prepared.config.listen
         if bound is None:
             bound = bind(listen.host, listen.port, listen.backlog)
+        try:
+            await self._start(bound)
+        except BaseException:
+            bound.close()
+            await self._end()
+            raise
+
+    async def _start(self, bound: socket.socket) -> None:
+        config = self._prepared.config
+        listen = config.listen
         self.node = node = Node(MemoryBroker(), self._log, policy=self._policy)
         manager = self._prepared.plugins
         for plugin in manager.plugins:
@@ -126,6 +135,12 @@ class Gateway:
         if self._listener is not None:
             await self._listener.stop_accepting()
         await node.drain(code, reason, self._prepared.config.listen.drain_seconds, _CLOSE_GRACE_SECONDS)
+        await self._end()
+        self._log.info("stopped", node=node.name)
+
+    async def _end(self) -> None:
+        """End plugins, handlers and the node, as far as they have begun."""
+        node = self.node
         for stoppable in (*reversed(self._handlers), *self._ways.values()):
             try:
                 await _finish(stoppable.on_stop())
@@ -135,7 +150,6 @@ class Gateway:
         if self._listener is not None:
             await self._listener.stop()
         await node.stop()
-        self._log.info("stopped", node=node.name)
 
 
 async def _finish(result: Any) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-from pydantic import AfterValidator, Field, SecretStr
-
+from gateway.config.models import TokenWayConfig
 from gateway.core.identity import Identity
 from gateway.plugin.authenticator import Authenticator
-from gateway.plugin.handler import Options
 from gateway.protocol.refusals import refuse
 
 if TYPE_CHECKING:
@@ -17,38 +15,17 @@ if TYPE_CHECKING:
 
     from gateway.core.opening import Opening
 
-__all__ = ["TokenAuthenticator", "TokenKey", "TokenOptions", "bearer_token", "same_secret"]
+__all__ = ["TokenAuthenticator", "bearer_token", "same_secret"]
 
 
-def _not_empty(token: SecretStr) -> SecretStr:
-    if not token.get_secret_value():
-        raise ValueError("token is empty")
-    return token
-
-
-class TokenKey(Options):
-    """One static key."""
-
-    name: str = Field(min_length=1, description="Name of the key, for people.")
-    user: str = Field(min_length=1, description="User id of whoever shows the token.")
-    token: Annotated[SecretStr, AfterValidator(_not_empty)] = Field(description="The secret itself.")
-    claims: dict[str, Any] = Field(default_factory=dict, description="Claims of the identity. Default: none.")
-
-
-class TokenOptions(Options):
-    """What stands under `authentication: token`."""
-
-    keys: tuple[TokenKey, ...] = Field(default=(), description="The keys. Default: none, and none fits.")
-
-
-class TokenAuthenticator(Authenticator[TokenOptions]):
+class TokenAuthenticator(Authenticator[TokenWayConfig]):
     """The way `token`."""
 
-    def __init__(self, options: TokenOptions) -> None:
+    def __init__(self, options: TokenWayConfig) -> None:
         super().__init__(options)
         self._keys = [
             (key.token.get_secret_value(), Identity(key.user, key.claims, proved_by="token"))
-            for key in options.keys
+            for key in options.active_keys
         ]
 
     def authenticate(self, opening: Opening) -> Identity | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -24,7 +23,7 @@ def out() -> Console:
 
 def fail(message: str) -> NoReturn:
     """Print what is wrong, and exit with status 1."""
-    print(message, file=sys.stderr)
+    typer.echo(message, err=True)
     raise typer.Exit(1)
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from gateway.config.models.base import FINDING
 from gateway.config.problems import Problem, did_you_mean
 from gateway.config.shapes import hint_for_key, is_secret, words_at
-from gateway.config.texts import describe, show, show_variables, sounds_secret
+from gateway.config.showing import show, show_variables, sounds_secret
+from gateway.config.texts import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,14 @@ class Judge:
     def problems(self, error: ValidationError) -> list[Problem]:
         """Turn each of pydantic's errors into a problem."""
         details = error.errors(include_url=False)
-        return [problem for detail in details for problem in self._problems_of(detail)]
+        # Pydantic counts a list's good entries only, and so finds one too short whose entries are all wrong.
+        around = {detail["loc"][:-1] for detail in details}
+        return [
+            problem
+            for detail in details
+            if not (detail["type"] == "too_short" and detail["loc"] in around)
+            for problem in self._problems_of(detail)
+        ]
 
     def problem_of_finding(self, finding: Finding) -> Problem:
         """Turn the finding of a rule into a problem."""
@@ -107,7 +115,8 @@ class Judge:
     @cached_property
     def _hidden(self) -> tuple[str, ...]:
         """The values that no message may repeat: what came from the environment, and the secrets."""
-        return tuple(dict.fromkeys(str(value) for path, value in _leaves(self.data) if self._is_hidden(path)))
+        hidden = [value for path, value in _leaves(self.data) if self._is_hidden(path)]
+        return tuple(dict.fromkeys(value if isinstance(value, str) else show(value) for value in hidden))
 
     def _is_hidden(self, path: Path) -> bool:
         return (*self.base, *path) in self.marks.variables or is_secret(self.model, path)

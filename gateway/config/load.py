@@ -14,6 +14,7 @@ from gateway.config.models import GatewayConfig
 from gateway.config.problems import ConfigError, Path, Problem, in_order
 from gateway.config.reading import read
 from gateway.config.salvage import salvaged_findings
+from gateway.config.showing import show, show_variables
 from gateway.config.syntax import read_text
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ class Loaded:
     def problem_at_key(self, path: Path, message: str, hint: str | None = None) -> Problem:
         """Make a problem that points at a key rather than at its value; otherwise as `problem`."""
         return Problem(self.file, *self.marks.of_key(path), path, message, hint)
+
+    def show(self, path: Path, value: Any) -> str:
+        """Return what a message may say for a value: itself if short, or the variable that it came from."""
+        variables = self.marks.variables.get(path)
+        return show(value) if variables is None else show_variables(variables, value)
 
 
 def load_config(path: str | FilePath, environ: Mapping[str, str] = os.environ) -> Loaded:

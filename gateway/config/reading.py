@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MAX_VALUES = 100_000
 """Most keys and values once aliases are expanded: a few nested aliases could otherwise fill the memory."""
 
+# Python refuses to print an integer of thousands of digits, and with it every error about one.
+_MOST_BITS = 63
 _TAG = "tag:yaml.org,2002:"
 _MERGE, _NULL, _STR, _MAP, _SEQ = (_TAG + name for name in ("merge", "null", "str", "map", "seq"))
 # `=` and `<<` have tags of their own in YAML 1.1; as values they are texts like any other.
@@ -176,10 +178,13 @@ class _Reader:
             return None
         if tag in self._constructors:
             try:
-                return self._constructors[tag](yaml.ScalarNode(tag, text))
+                value = self._constructors[tag](yaml.ScalarNode(tag, text))
             except (ValueError, KeyError, IndexError, OverflowError):
                 message = f"value does not fit its yaml type {tag.removeprefix(_TAG)!r}"
                 return self._broken(node, path, message)
+            if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+                return self._broken(node, path, f"whole number too large, limit {_MOST_BITS} bits and a sign")
+            return value
         return text
 
     def _broken(self, node: yaml.Node, path: Path, message: str) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.models.base import FINDING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -59,9 +58,7 @@ _TABLE: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 _VALUELESS = frozenset({"missing", "extra_forbidden", "too_short", "too_long"})
-_LONGEST_SHOWN = 60
 _SHORTEST_TELLTALE = 3
-_KEYS_OF_SECRETS = re.compile(r"token|secret|passw|credential|private|(?:^|_)key(?:$|_)", re.IGNORECASE)
 
 
 def describe(error: ErrorDetails, shown: str | None, hidden: Iterable[str]) -> str:
@@ -88,37 +85,6 @@ def describe(error: ErrorDetails, shown: str | None, hidden: Iterable[str]) -> s
     if not text or any(_gives_away(text, value) for value in hidden):
         return _assemble("refused by its own check", shown, "")
     return text
-
-
-def show(value: Any) -> str:
-    """Return a value as a message shows it: in quotes if a text, and only described if long."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return repr(value) if len(value) <= _LONGEST_SHOWN else f"a text of {len(value)} characters"
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**_LONGEST_SHOWN):
-        return str(value)
-    if isinstance(value, int):
-        return "a number of many digits"
-    return "a mapping" if isinstance(value, Mapping) else "a list"
-
-
-def show_variables(names: Iterable[str], value: Any) -> str:
-    """Return what a message says for a value that came from the environment: whence, and at most its type."""
-    if value is None or value == "":
-        kind = "empty"
-    elif isinstance(value, bool):
-        kind = "true or false"
-    else:
-        kind = "a number" if isinstance(value, (int, float)) else "a text"
-    return f"the value of {' and '.join(f'${name}' for name in names)} ({kind})"
-
-
-def sounds_secret(key: str | int) -> bool:
-    """Tell whether a key's name suggests that its value is not for showing, whatever its declared type."""
-    return isinstance(key, str) and _KEYS_OF_SECRETS.search(key) is not None
 
 
 class _Limits(dict[str, str]):

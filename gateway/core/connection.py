@@ -214,7 +214,9 @@ class Connection(SendQueue):
         """Call a plain or `async` function every so many seconds until the connection ends."""
         return self._owner().every(seconds, callback, args)
 
-    def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
+    def start_task(
+        self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None
+    ) -> asyncio.Task[Any]:
         """Run a coroutine in the background; it is cancelled when the connection ends."""
         return self._owner().start_task(coroutine, name=name)
 
@@ -240,4 +242,3 @@ class Connection(SendQueue):
 def _check_group(name: str) -> None:
     if not name or name.startswith("$"):
         raise ValueError(f"not a group name: {name!r}")
-

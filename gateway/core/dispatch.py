@@ -38,7 +38,9 @@ class Dispatch:
 
     def culprit(self, error: BaseException) -> str:
         """Name the handler whose module the error passed through; the route's first if none is found."""
-        files = {inspect.getsourcefile(type(handler)): name for name, handler in reversed(self._handlers)}
+        files: dict[str | None, str] = {
+            inspect.getsourcefile(type(handler)): name for name, handler in reversed(self._handlers)
+        }
         trace: TracebackType | None = error.__traceback__
         while trace is not None:
             name = files.get(trace.tb_frame.f_code.co_filename)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.broker.contract import Publication
@@ -72,6 +73,7 @@ class Node:
         """Handlers' events that wait."""
         self._owned = Owned(self.loop, self._task_failed)
         self._deadlines: dict[tuple[float, Any], Deadlines[Any]] = {}
+        self._last_socket_gone = asyncio.Event()
         self._connection_count = 0
         self._prefix = secrets.token_hex(5)
 
@@ -114,7 +116,9 @@ class Node:
         """Call a plain or `async` function every so many seconds until the node stops."""
         return self._owned.every(seconds, callback, args)
 
-    def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
+    def start_task(
+        self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None
+    ) -> asyncio.Task[Any]:
         """Run a coroutine in the background; it is cancelled when the node stops."""
         return self._owned.start_task(coroutine, name=name)
 
@@ -147,17 +151,31 @@ class Node:
             if late > 0:
                 await asyncio.sleep(late)
             connection.begin_close(code, reason)
-        ending = self.loop.time() + grace
-        while (self.sockets or self.event_tasks) and self.loop.time() < ending:
-            await asyncio.sleep(0.01)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._ended()
         for socket in tuple(self.sockets):
             socket.fail(code, reason)
             socket.abort()
         for task in tuple(self.event_tasks):
             task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._ended()
+
+    async def _ended(self) -> None:
+        """Wait until every socket is gone and no event waits."""
+        while self.sockets:
+            self._last_socket_gone.clear()
+            await self._last_socket_gone.wait()
         while self.event_tasks:
-            await asyncio.wait(tuple(self.event_tasks), timeout=1)
-            break
+            await asyncio.wait(tuple(self.event_tasks))
+
+    def forget_socket(self, socket: SocketConnection) -> None:
+        """Note that a connection's TCP is gone."""
+        self.sockets.discard(socket)
+        if not self.sockets:
+            self._last_socket_gone.set()
 
     def next_connection_id(self) -> str:
         """Make an id that no other connection of any node has."""

@@ -81,9 +81,7 @@ class SocketConnection(Connection, asyncio.Protocol):
         for group in self._route.groups(self.params, self.identity):
             node.hub.join(self, group)
         if self._route.limits.ping_interval_seconds:
-            node.deadlines(
-                self._route.limits.ping_interval_seconds, SocketConnection._ping
-            ).begin(self)
+            node.deadlines(self._route.limits.ping_interval_seconds, SocketConnection._ping).begin(self)
         self._run(self._route.open_event, self)
 
     # What asyncio calls.
@@ -111,7 +109,7 @@ class SocketConnection(Connection, asyncio.Protocol):
         del exc
         self._finish(CloseCode.ABNORMAL_CLOSURE, "")
         self.discard_queue()
-        self.node.sockets.discard(self)
+        self.node.forget_socket(self)
         limits = self._route.limits
         self.node.deadlines(limits.close_timeout_seconds, SocketConnection.abort).end(self)
         self.node.deadlines(_LINGER_SECONDS, SocketConnection.abort).end(self)
@@ -132,7 +130,7 @@ class SocketConnection(Connection, asyncio.Protocol):
                         continue
                     metrics.messages_in += 1
                     try:
-                        result = on_message(self, event)  # type: ignore[arg-type]
+                        result = on_message(self, event)
                     except Exception as exc:  # noqa: BLE001 - a plugin's code: it ends this connection only
                         self.handler_failed(exc)
                         continue

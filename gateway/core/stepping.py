@@ -27,7 +27,7 @@ def as_coroutine(awaitable: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
 class _Carrier:
     """A task that has begun and idles, ready to carry a coroutine on from its first wait."""
 
-    __slots__ = ("_ready", "coroutine", "mailbox", "task", "yielded", "context")
+    __slots__ = ("_ready", "context", "coroutine", "mailbox", "task", "yielded")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.coroutine: Coroutine[Any, Any, Any] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
+import pydantic
 from typing_extensions import TypeVar
 
 from gateway.plugin.handler import Options, find_options_model
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Authenticator"]
 
-OptionsType = TypeVar("OptionsType", bound=Options, default=Options)
+OptionsType = TypeVar("OptionsType", bound=pydantic.BaseModel, default=Options)
 
 
 class Authenticator(Generic[OptionsType]):
@@ -24,12 +25,12 @@ class Authenticator(Generic[OptionsType]):
         options: What gateway.yaml says under `authentication: <name>`.
     """
 
-    options_model: ClassVar[type[Options]] = Options
+    options_model: ClassVar[type[pydantic.BaseModel]] = Options
     """The model of this way's options: taken from the base, as in `class Mine(Authenticator[MyOptions])`."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        model = find_options_model(cls)
+        model = find_options_model(cls, Authenticator)
         if model is not None:
             cls.options_model = model
 
@@ -42,7 +43,7 @@ class Authenticator(Generic[OptionsType]):
     def on_stop(self) -> Any:
         """Called once, when the process stops; may be `async`."""
 
-    def authenticate(self, opening: Opening) -> Any:
+    def authenticate(self, opening: Opening) -> Any:  # noqa: ARG002 - for those who implement it
         """Judge the credentials of an opening handshake; may be `async`.
 
         Returns:

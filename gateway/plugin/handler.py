@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, get_args, get_origin
 
 import pydantic
 from typing_extensions import TypeVar
@@ -20,13 +20,34 @@ class Options(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
-def find_options_model(cls: type) -> type[Options] | None:
-    """Give the model that a class names as the argument of its generic base, if it names one."""
-    for base in getattr(cls, "__orig_bases__", ()):
+def find_options_model(cls: type, root: type) -> type[pydantic.BaseModel] | None:
+    """Give the model of options that a class's own statement names; `None` if it names none.
+
+    Args:
+        cls: The class that is being made.
+        root: `Handler` or `Authenticator`, from which it derives.
+
+    Raises:
+        TypeError: If what it names is no model that refuses unknown keys.
+    """
+    named = cls.__dict__.get("options_model")
+    for base in cls.__dict__.get("__orig_bases__", ()):
         for argument in get_args(base):
-            if isinstance(argument, type) and issubclass(argument, Options):
-                return argument
-    return None
+            found = isinstance(argument, type) and issubclass(argument, pydantic.BaseModel)
+            # A base of the author's own may be generic in other things too; ours is in nothing else.
+            if named is None and (found or (get_origin(base) is root and not _is_variable(argument))):
+                named = argument
+    if named is None:
+        return None
+    if not (isinstance(named, type) and issubclass(named, pydantic.BaseModel)):
+        raise TypeError(f"options model of {cls.__name__} is {named!r}, not a subclass of gateway.Options")
+    if named.model_config.get("extra") != "forbid":
+        raise TypeError(f"options model {named.__name__} of {cls.__name__} is not a subclass of gateway.Options")
+    return named
+
+
+def _is_variable(argument: object) -> bool:
+    return hasattr(argument, "__bound__")
 
 
 class Handled:
@@ -41,7 +62,7 @@ class Handled:
 HANDLED: Final = Handled()
 """Returned by `Handler.on_message`: the message goes no further along the route's handlers."""
 
-OptionsType = TypeVar("OptionsType", bound=Options, default=Options)
+OptionsType = TypeVar("OptionsType", bound=pydantic.BaseModel, default=Options)
 
 
 class Handler(Generic[OptionsType]):
@@ -59,12 +80,12 @@ class Handler(Generic[OptionsType]):
         options: What the route says under `options`, validated by the class's `options_model`.
     """
 
-    options_model: ClassVar[type[Options]] = Options
+    options_model: ClassVar[type[pydantic.BaseModel]] = Options
     """The model of this handler's options: taken from the base, as in `class Mine(Handler[MyOptions])`."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        model = find_options_model(cls)
+        model = find_options_model(cls, Handler)
         if model is not None:
             cls.options_model = model
 

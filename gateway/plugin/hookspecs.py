@@ -58,7 +58,7 @@ def gateway_options() -> type[Options]:  # type: ignore[empty-body]
 
 @hookspec
 def gateway_configure(options: Options) -> None:
-    """Take the plugin's validated options. Called once, at start, before every other hook but those above."""
+    """Take the plugin's validated options. Called once, at start, after those above."""
 
 
 @hookspec
@@ -68,7 +68,7 @@ def gateway_blueprints(node: Node) -> Sequence[Blueprint]:  # type: ignore[empty
 
 @hookspec
 def gateway_start(node: Node) -> Any:
-    """Begin the plugin's own work in this process; may be `async`. Called once, before the first connection."""
+    """Begin the plugin's own work; may be `async`. Called once, before the first connection."""
 
 
 @hookspec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,13 @@ from gateway.errors import GatewayError
 from gateway.plugin import hookspecs
 from gateway.plugin.authenticator import Authenticator
 from gateway.plugin.handler import Handler, Options
+from gateway.plugin.judging import judge_value, one_line
 from gateway.plugin.marker import PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection
 
+    import pydantic
     from sanic import Blueprint
 
     from gateway.core.node import Node
@@ -33,7 +36,7 @@ class PluginProblem(GatewayError):
     Args:
         plugin: Its name.
         distribution: The installed distribution that it came in.
-        fact: What is wrong.
+        fact: What is wrong, on one line.
     """
 
     def __init__(self, plugin: str, distribution: str, fact: str) -> None:
@@ -45,12 +48,23 @@ class PluginProblem(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin that was found and registered."""
+    """A plugin that was found.
+
+    Args:
+        name: Of its entry point; what gateway.yaml calls it.
+        distribution: The installed distribution that it came in.
+        version: Of the distribution.
+        value: The module or object that its entry point names.
+    """
 
     name: str
     distribution: str
     version: str
     value: object
+
+    def problem(self, fact: str) -> PluginProblem:
+        """Make a problem of this plugin."""
+        return PluginProblem(self.name, self.distribution, fact)
 
 
 class PluginManager:
@@ -58,65 +72,60 @@ class PluginManager:
 
     Attributes:
         problems: What was found wrong, in the order of finding; the gateway refuses to start on any.
+        installed: Names of all installed plugins, those left out and those with problems too.
     """
 
     def __init__(self) -> None:
         self._pluggy = pluggy.PluginManager(PROJECT)
         self._pluggy.add_hookspecs(hookspecs)
         self._plugins: dict[str, Plugin] = {}
+        self._started: list[Plugin] = []
         self.problems: list[PluginProblem] = []
+        self.installed: frozenset[str] = frozenset()
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
         """The registered plugins, in the order of their registration."""
         return tuple(self._plugins.values())
 
+    # Finding and judging.
+
     def load(self, disabled: Collection[str] = ()) -> None:
         """Import and register every installed plugin whose name is not in `disabled`."""
-        for entry_point in sorted(entry_points(group=PROJECT), key=lambda point: point.name):
+        found = sorted(entry_points(group=PROJECT), key=lambda point: point.name)
+        self.installed = frozenset(point.name for point in found)
+        for entry_point in found:
             if entry_point.name not in disabled:
                 self._load(entry_point)
-        self._find_unknown_hooks()
 
     def _load(self, entry_point: EntryPoint) -> None:
-        distribution = entry_point.dist.name if entry_point.dist is not None else "unknown"
-        version = entry_point.dist.version if entry_point.dist is not None else "unknown"
-        taken = self._plugins.get(entry_point.name)
-        if taken is not None:
-            if taken.distribution == distribution:
-                return  # one distribution seen twice on the path, as with an editable install
-            fact = f"its name is taken by distribution {taken.distribution!r}"
-            self.problems.append(PluginProblem(entry_point.name, distribution, fact))
-            return
+        source = entry_point.dist
+        name = (source.name if source is not None else None) or "unknown"
+        version = source.version if source is not None else "unknown"
         try:
             value = entry_point.load()
-        except Exception as exc:  # noqa: BLE001 - whatever an import raises, it is this plugin's problem
-            fact = f"it cannot be imported: {type(exc).__name__}: {exc}"
-            self.problems.append(PluginProblem(entry_point.name, distribution, fact))
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - whatever an import raises, it is this plugin's problem
+            fact = f"{entry_point.value} cannot be imported: {one_line(exc)}"
+            self.problems.append(PluginProblem(entry_point.name, name, fact))
             return
-        self.register(Plugin(entry_point.name, distribution, version, value))
+        self.register(Plugin(entry_point.name, name, version, value))
 
     def register(self, plugin: Plugin) -> None:
-        """Register a plugin; a hook whose signature is wrong is noted as a problem."""
-        try:
+        """Register a plugin, or note what is wrong with it."""
+        facts = self._judge(plugin)
+        if not facts:
             self._pluggy.register(plugin.value, name=plugin.name)
-        except pluggy.PluginValidationError as exc:
-            fact = str(exc).splitlines()[-1].strip() or "a hook has a wrong signature"
-            names = [name for name in dir(plugin.value) if name.startswith("gateway_") and name in str(exc)]
-            fact = f"hook {names[0]} has a wrong signature: {fact}" if names else fact
-            self.problems.append(PluginProblem(plugin.name, plugin.distribution, fact))
-            return
-        except ValueError as exc:
-            self.problems.append(PluginProblem(plugin.name, plugin.distribution, str(exc)))
-            return
-        self._plugins[plugin.name] = plugin
+            self._plugins[plugin.name] = plugin
+        self.problems += map(plugin.problem, facts)
 
-    def _find_unknown_hooks(self) -> None:
-        for plugin in self._plugins.values():
-            for caller in self._pluggy.get_hookcallers(plugin.value) or ():
-                if not caller.has_spec():
-                    fact = f"there is no hook {caller.name}"
-                    self.problems.append(PluginProblem(plugin.name, plugin.distribution, fact))
+    def _judge(self, plugin: Plugin) -> list[str]:
+        taken = self._plugins.get(plugin.name)
+        if taken is not None:
+            return [f"its name is taken by {_origin(taken)}"]
+        for other in self._plugins.values():
+            if other.value is plugin.value:
+                return [f"it is the same object as plugin {other.name!r} of {_origin(other)}"]
+        return judge_value(plugin.value, self._pluggy)
 
     def _implementation(self, plugin: Plugin, hook: str) -> Callable[..., Any] | None:
         for implementation in getattr(self._pluggy.hook, hook).get_hookimpls():
@@ -124,6 +133,8 @@ class PluginManager:
                 function: Callable[..., Any] = implementation.function
                 return function
         return None
+
+    # What plugins give.
 
     def handlers(self) -> dict[str, tuple[Plugin, type[Handler[Any]]]]:
         """Give every plugin's handlers by name; a name given twice is noted as a problem."""
@@ -136,15 +147,23 @@ class PluginManager:
     def _named(self, hook: str, base: type, what: str) -> dict[str, tuple[Plugin, Any]]:
         found: dict[str, tuple[Plugin, Any]] = {}
         for plugin in self._plugins.values():
-            for name, cls in dict(self._ask(plugin, hook) or {}).items():
-                if not (isinstance(cls, type) and issubclass(cls, base)):
-                    fact = f"{what} {name!r} is not a subclass of gateway.{base.__name__}"
+            given = self._ask(plugin, hook)
+            if given is not None and not isinstance(given, Mapping):
+                fact = f"hook {hook} gave {_kind(given)}, not a mapping of names to classes"
+                self.problems.append(plugin.problem(fact))
+                continue
+            for name, cls in (given or {}).items():
+                if not isinstance(name, str) or not name:
+                    fact = f"hook {hook} gave the name {name!r}, not a text"
+                elif not (isinstance(cls, type) and issubclass(cls, base)):
+                    fact = f"{what} {name!r} is {_kind(cls)}, not a subclass of gateway.{base.__name__}"
                 elif name in found:
-                    fact = f"{what} {name!r} is also given by plugin {found[name][0].name!r}"
+                    other = found[name][0]
+                    fact = f"{what} {name!r} is also given by plugin {other.name!r} of {_origin(other)}"
                 else:
                     found[name] = (plugin, cls)
                     continue
-                self.problems.append(PluginProblem(plugin.name, plugin.distribution, fact))
+                self.problems.append(plugin.problem(fact))
         return found
 
     def options_model(self, plugin: Plugin) -> type[Options] | None:
@@ -152,8 +171,8 @@ class PluginManager:
         model = self._ask(plugin, "gateway_options")
         if model is None or (isinstance(model, type) and issubclass(model, Options)):
             return model
-        fact = "gateway_options does not give a subclass of gateway.Options"
-        self.problems.append(PluginProblem(plugin.name, plugin.distribution, fact))
+        fact = f"hook gateway_options gave {_kind(model)}, not a subclass of gateway.Options"
+        self.problems.append(plugin.problem(fact))
         return None
 
     def _ask(self, plugin: Plugin, hook: str) -> Any:
@@ -163,48 +182,89 @@ class PluginManager:
         try:
             return function()
         except Exception as exc:  # noqa: BLE001 - a plugin's code: it is this plugin's problem
-            fact = f"{hook} failed: {type(exc).__name__}: {exc}"
-            self.problems.append(PluginProblem(plugin.name, plugin.distribution, fact))
+            self.problems.append(plugin.problem(f"hook {hook} failed: {one_line(exc)}"))
             return None
 
-    def configure(self, plugin: Plugin, options: Options) -> None:
-        """Hand a plugin its options."""
-        function = self._implementation(plugin, "gateway_configure")
-        if function is not None:
-            _call(function, options=options)
+    # What plugins do, in a process that serves.
+
+    def configure(self, plugin: Plugin, options: pydantic.BaseModel) -> None:
+        """Hand a plugin its options.
+
+        Raises:
+            PluginProblem: If it fails.
+        """
+        self._call(plugin, "gateway_configure", options=options)
 
     def blueprints(self, node: Node) -> list[Blueprint]:
-        """Give every plugin's blueprints."""
-        results: Iterable[Sequence[Blueprint]] = self._pluggy.hook.gateway_blueprints(node=node)
-        return [blueprint for blueprints in results for blueprint in blueprints]
+        """Give every plugin's blueprints.
+
+        Raises:
+            PluginProblem: If one fails.
+        """
+        found: list[Blueprint] = []
+        for plugin in self._plugins.values():
+            given = self._call(plugin, "gateway_blueprints", node=node)
+            found += given if given is not None else ()
+        return found
 
     async def start(self, node: Node) -> None:
-        """Have each plugin begin its own work, in the order of registration."""
+        """Have each plugin begin its own work, in the order of registration.
+
+        Raises:
+            PluginProblem: If one fails; those after it are not begun.
+        """
         for plugin in self._plugins.values():
-            await self._await(plugin, "gateway_start", node)
+            await self._finish(plugin, "gateway_start", node)
+            self._started.append(plugin)
 
     async def stop(self, node: Node) -> None:
-        """Have each plugin end its own work, in the reverse order; one that fails does not stop the others."""
-        for plugin in reversed(self._plugins.values()):
+        """Have each plugin that has begun end its work, in the reverse order; one that fails stops no other."""
+        while self._started:
+            plugin = self._started.pop()
             try:
-                await self._await(plugin, "gateway_stop", node)
-            except Exception as exc:  # noqa: BLE001 - a plugin's code at the end: reported, and the others follow
-                node.log.error("plugin_stop_failed", plugin=plugin.name, exc_info=exc)
+                await self._finish(plugin, "gateway_stop", node)
+            except PluginProblem as exc:
+                node.log.error("plugin_stop_failed", plugin=plugin.name, exc_info=exc.__cause__)
 
-    async def _await(self, plugin: Plugin, hook: str, node: Node) -> None:
-        function = self._implementation(plugin, hook)
-        if function is not None:
-            result = _call(function, node=node)
-            if inspect.isawaitable(result):
+    async def _finish(self, plugin: Plugin, hook: str, node: Node) -> None:
+        result = self._call(plugin, hook, node=node)
+        if inspect.isawaitable(result):
+            try:
                 await result
+            except Exception as exc:
+                raise plugin.problem(f"hook {hook} failed: {one_line(exc)}") from exc
+
+    def _call(self, plugin: Plugin, hook: str, **arguments: Any) -> Any:
+        function = self._implementation(plugin, hook)
+        if function is None:
+            return None
+        try:
+            return _with_its_arguments(function)(**arguments)
+        except Exception as exc:
+            raise plugin.problem(f"hook {hook} failed: {one_line(exc)}") from exc
 
     def admission(self) -> list[tuple[str, Callable[..., Any]]]:
         """Give the plugins that have a say at the opening handshake, and their functions."""
         found = ((plugin, self._implementation(plugin, "gateway_admit")) for plugin in self._plugins.values())
-        return [(plugin.name, function) for plugin, function in found if function is not None]
+        return [
+            (plugin.name, _with_its_arguments(function)) for plugin, function in found if function is not None
+        ]
 
 
-def _call(function: Callable[..., Any], **arguments: Any) -> Any:
-    """Call a hook with those of the arguments that it takes, as pluggy does."""
-    wanted = inspect.signature(function).parameters
-    return function(**{name: value for name, value in arguments.items() if name in wanted})
+def _origin(plugin: Plugin) -> str:
+    return f"the {BUILT_IN}" if plugin.distribution == BUILT_IN else f"distribution {plugin.distribution!r}"
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
+
+
+def _with_its_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function that takes all of a hook's arguments and passes on those that the plugin asks for."""
+    wanted = inspect.signature(function).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in wanted):
+        return function
+    names = {parameter.name for parameter in wanted}
+    return lambda **arguments: function(
+        **{name: value for name, value in arguments.items() if name in names}
+    )

@@ -180,7 +180,7 @@ class _SanicProtocol(HttpProtocol):
     def let_go(self) -> None:
         """Forget the socket, and end everything that would close it or time it out."""
         self.connections.discard(self)
-        self.transport = None
+        self.transport = None  # with no transport, Sanic's `close` does nothing
         if self._callback_check_timeouts is not None:
             self._callback_check_timeouts.cancel()
         if self._task is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +16,7 @@ from gateway.protocol.refusals import Refusal, Refused, refuse
 from gateway.protocol.target import parse_authority
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
     from gateway.config.models import ListenConfig
@@ -172,7 +172,7 @@ class Gate:
         except Refused as refused:
             front.judged()
             front.refuse(refused)
-        except Exception as exc:  # noqa: BLE001 - a plugin's code: fails closed
+        except Exception as exc:  # a plugin's code: fails closed
             self._node.log.error("opening_check_failed", route=route.name, exc_info=exc)
             front.judged()
             front.refuse(refuse("internal_error"))

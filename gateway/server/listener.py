@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sanic import Sanic
-    from sanic.server import AsyncioServer
 
     from gateway.config.models import ListenConfig
     from gateway.core.node import Node
@@ -57,7 +56,7 @@ class Listener:
     def __init__(
         self,
         node: Node,
-        app: Sanic,
+        app: Sanic[Any, Any],
         listen: ListenConfig,
         admission: Sequence[tuple[str, Callable[..., Any]]],
         bound: socket.socket,
@@ -69,7 +68,7 @@ class Listener:
         self._gate = Gate(
             node, listen, lambda path: find_route(app, path), admission, secure=listen.tls is not None
         )
-        self._server: AsyncioServer | None = None
+        self._server: Any = None
 
     @property
     def port(self) -> int:

@@ -26,6 +26,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Loade
 @pytest.fixture
 def refusals(load: Callable[..., Loaded]) -> Callable[..., list[str]]:
     """A function that loads a text which must be refused, and returns the lines of the error."""
+
     def refusals(text: str | bytes, environ: Mapping[str, str] | None = None) -> list[str]:
         with pytest.raises(ConfigError) as caught:
             load(text, environ)

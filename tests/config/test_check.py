@@ -9,9 +9,8 @@ from cryptography.hazmat.primitives import serialization
 from gateway.config import check_certificates
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from collections.abc import Callable
+    from pathlib import Path
 
     from gateway.config import Loaded
 
@@ -20,6 +19,7 @@ TEXT = "listen:\n  tls:\n    certificate: cert.pem\n    key: key.pem\n"
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[bytes, bytes]:
+    """A certificate and its key, in PEM form."""
     issued = trustme.CA().issue_cert("localhost")
     return issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes()
 
@@ -44,7 +44,9 @@ def test_both_missing(load: Callable[..., Loaded]) -> None:
     ]
 
 
-def test_folder_in_place_of_file(load: Callable[..., Loaded], pair: tuple[bytes, bytes], tmp_path: Path) -> None:
+def test_folder_in_place_of_file(
+    load: Callable[..., Loaded], pair: tuple[bytes, bytes], tmp_path: Path
+) -> None:
     """A file that cannot be read is told with the system's reason."""
     (tmp_path / "cert.pem").write_bytes(pair[0])
     (tmp_path / "key.pem").mkdir()
@@ -53,7 +55,9 @@ def test_folder_in_place_of_file(load: Callable[..., Loaded], pair: tuple[bytes,
     ]
 
 
-def test_no_certificate_in_file(load: Callable[..., Loaded], pair: tuple[bytes, bytes], tmp_path: Path) -> None:
+def test_no_certificate_in_file(
+    load: Callable[..., Loaded], pair: tuple[bytes, bytes], tmp_path: Path
+) -> None:
     """A certificate file without a certificate is told at the certificate's line."""
     (tmp_path / "cert.pem").write_text("junk")
     (tmp_path / "key.pem").write_bytes(pair[1])
@@ -62,7 +66,9 @@ def test_no_certificate_in_file(load: Callable[..., Loaded], pair: tuple[bytes, 
     ]
 
 
-def test_key_of_another_certificate(load: Callable[..., Loaded], pair: tuple[bytes, bytes], tmp_path: Path) -> None:
+def test_key_of_another_certificate(
+    load: Callable[..., Loaded], pair: tuple[bytes, bytes], tmp_path: Path
+) -> None:
     """A key that does not match is told at the key's line."""
     (tmp_path / "cert.pem").write_bytes(pair[0])
     (tmp_path / "key.pem").write_bytes(trustme.CA().issue_cert("localhost").private_key_pem.bytes())

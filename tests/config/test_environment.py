@@ -34,7 +34,9 @@ def test_substitute(text: str, filled_in: str) -> None:
     assert (result.unset, result.malformed, result.undecodable) == ((), False, ())
 
 
-@pytest.mark.parametrize("text", ["${", "${}", "${A", "${1A}", "${A:?no}", "${A-b}", "${NONE:-${A}}", "${A }", "${Ä}"])
+@pytest.mark.parametrize(
+    "text", ["${", "${}", "${A", "${1A}", "${A:?no}", "${A-b}", "${NONE:-${A}}", "${A }", "${Ä}"]
+)
 def test_malformed_reference(text: str) -> None:
     """A `${` that begins no reference is told, not passed on."""
     assert substitute(text, ENVIRON).malformed
@@ -57,7 +59,14 @@ def test_value_that_is_not_utf8_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("text", "whole"),
-    [("${A}", True), ("${NONE:-8}", True), (" ${A}", False), ("${A}${A}", False), ("$${A}", False), ("x", False)],
+    [
+        ("${A}", True),
+        ("${NONE:-8}", True),
+        (" ${A}", False),
+        ("${A}${A}", False),
+        ("$${A}", False),
+        ("x", False),
+    ],
 )
 def test_whole(text: str, whole: bool) -> None:
     """Only a text of exactly one reference is whole."""

@@ -16,6 +16,7 @@ routes:
 
 
 def marks() -> Marks:
+    """Return the marks of the text."""
     return read(TEXT, "g.yaml", {}).marks
 
 

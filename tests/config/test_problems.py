@@ -48,7 +48,9 @@ def test_error_carries_all_problems() -> None:
 
 def test_in_order_sorts_and_drops_repeats() -> None:
     """Problems come by line, then by column, each once."""
-    first, second, third = (Problem("g", line, column, (), "m") for line, column in ((2, 9), (10, 1), (10, 2)))
+    first, second, third = (
+        Problem("g", line, column, (), "m") for line, column in ((2, 9), (10, 1), (10, 2))
+    )
     assert in_order([third, first, second, first]) == (first, second, third)
 
 

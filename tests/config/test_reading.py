@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -14,6 +15,7 @@ ENVIRON = {"PORT": "8080", "YES": "true", "NOTHING": "", "TEXT": "a: b", "DATE":
 
 
 def problems(text: str) -> list[str]:
+    """Return what reading a text finds wrong, as lines."""
     return [str(problem) for problem in read(text, "g", ENVIRON).problems]
 
 
@@ -31,7 +33,10 @@ def problems(text: str) -> list[str]:
         ("a: |\n  one\n  two\n", {"a": "one\ntwo\n"}),
         ("a: &x [1, 2]\nb: *x", {"a": [1, 2], "b": [1, 2]}),
         ("a: &x {p: 1, q: 1}\nb: {<<: *x, q: 2}", {"a": {"p": 1, "q": 1}, "b": {"p": 1, "q": 2}}),
-        ("a: &x {p: 1}\nb: &y {p: 2, q: 2}\nc: {<<: [*x, *y]}", {"a": {"p": 1}, "b": {"p": 2, "q": 2}, "c": {"p": 1, "q": 2}}),
+        (
+            "a: &x {p: 1}\nb: &y {p: 2, q: 2}\nc: {<<: [*x, *y]}",
+            {"a": {"p": 1}, "b": {"p": 2, "q": 2}, "c": {"p": 1, "q": 2}},
+        ),
         ('"<<": 1', {"<<": 1}),
     ],
 )
@@ -77,7 +82,13 @@ def test_variables_are_noted_by_path() -> None:
     ("text", "lines"),
     [
         ("a: 1\nb: 2\na: 3", ["g:3:1: a: key repeated, first written at line 1"]),
-        ("x: {a: 1, a: 2, a: 3}", ["g:1:11: x.a: key repeated, first written at line 1", "g:1:17: x.a: key repeated, first written at line 1"]),
+        (
+            "x: {a: 1, a: 2, a: 3}",
+            [
+                "g:1:11: x.a: key repeated, first written at line 1",
+                "g:1:17: x.a: key repeated, first written at line 1",
+            ],
+        ),
         ("? [a]\n: b", ["g:1:3: (file): key is not a text"]),
         ("x:\n  ~: b", ["g:2:3: x: key is empty"]),
         ("!!binary YQ==: b", ["g:1:1: (file): tag not allowed: '!!binary'"]),
@@ -88,12 +99,26 @@ def test_variables_are_noted_by_path() -> None:
         ("a: !!float ''", ["g:1:4: a: value does not fit its yaml type 'float'"]),
         ("a: !!bool x", ["g:1:4: a: value does not fit its yaml type 'bool'"]),
         ("a: " + "9" * 5000, ["g:1:4: a: value does not fit its yaml type 'int'"]),
+        (
+            f"a: {2**63}\nb: {2**63 - 1}\nc: -{2**63}",
+            [
+                "g:1:4: a: whole number too large, limit 63 bits and a sign",
+                "g:3:4: c: whole number too large, limit 63 bits and a sign",
+            ],
+        ),
         ("a: &x [*x]", ["g:1:4: a[0]: alias stands inside the value that it refers to"]),
         ("a: &x {<<: *x}", ["g:1:4: a: alias stands inside the value that it refers to"]),
         ("a: {<<: 1}", ["g:1:9: a: merge key '<<' takes a mapping or a list of mappings"]),
         ('a: "\\uD800"', ["g:1:4: a: text has half of a surrogate pair"]),
         ('"\\uD800": a', ["g:1:1: (file): key has half of a surrogate pair"]),
-        ("a: ${X}\nb: [1, '${Y}${X}']", ["g:1:4: a: environment variable not set: X", "g:2:8: b[1]: environment variable not set: Y", "g:2:8: b[1]: environment variable not set: X"]),
+        (
+            "a: ${X}\nb: [1, '${Y}${X}']",
+            [
+                "g:1:4: a: environment variable not set: X",
+                "g:2:8: b[1]: environment variable not set: Y",
+                "g:2:8: b[1]: environment variable not set: X",
+            ],
+        ),
         ("a: ${X", ["g:1:4: a: '${' begins neither ${NAME} nor ${NAME:-default}; $${ stands for itself"]),
     ],
 )
@@ -111,7 +136,8 @@ def test_alias_bomb(step: str) -> None:
     """Aliases that multiply stop at the limit, not at the end of the memory."""
     names = "abcdefghi"
     text = "a: &a {x: 1}\n" + "".join(
-        step.format(name=name, uses=", ".join([f"*{before}"] * 9)) for before, name in zip(names, names[1:], strict=False)
+        step.format(name=name, uses=", ".join([f"*{before}"] * 9))
+        for before, name in itertools.pairwise(names)
     )
     with pytest.raises(ConfigError, match=f"too many values once aliases are expanded, limit {MAX_VALUES}"):
         read(text, "g", {})
@@ -131,7 +157,13 @@ def test_value_by_alias_has_the_position_where_it_is_written() -> None:
     assert marks.of_key(("c", "p")) == (2, 3)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text("ab ,:[]{}#\"'\n"), lambda inner: st.lists(inner) | st.dictionaries(st.text("ab -:'"), inner), max_leaves=20))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.text("ab ,:[]{}#\"'\n"),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text("ab -:'"), inner),
+        max_leaves=20,
+    )
+)
 def test_data_written_as_json_comes_back(data: Any) -> None:
     """JSON is YAML, and every value reads as itself."""
     assert read(json.dumps(data), "g", {}).data == data

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence  # noqa: TC003  (pydantic evaluates annotations)
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import pytest
@@ -12,20 +12,26 @@ from gateway.config.shapes import hint_for_key, is_secret, keys_at, words_at
 
 
 class Inner(BaseModel):
+    """A section with a word and a secret."""
+
     word: Literal["one", "two"] | None = None
     password: SecretStr | None = None
 
 
 class Wrapped(RootModel[list[Inner]]):
-    pass
+    """A list by another name."""
 
 
 @dataclass
 class Plain:
+    """A section that is no model."""
+
     size: int
 
 
 class Model(BaseModel):
+    """Every way in which a section can stand in another."""
+
     inner: Annotated[Inner | None, Field(description="x")] = None
     many: Sequence[Inner] = ()
     pair: tuple[int, Inner] | None = None
@@ -45,7 +51,9 @@ def test_keys_at(path: tuple[str | int, ...]) -> None:
     assert keys_at(Model, path) == ("word", "password")
 
 
-@pytest.mark.parametrize("path", [("named",), ("many",), ("pair", 0), ("pair", 7), ("nowhere", "x"), (0,), ("inner", "word")])
+@pytest.mark.parametrize(
+    "path", [("named",), ("many",), ("pair", 0), ("pair", 7), ("nowhere", "x"), (0,), ("inner", "word")]
+)
 def test_no_keys(path: tuple[str | int, ...]) -> None:
     """Where a model knows no keys there are none, and nothing is raised."""
     assert keys_at(Model, path) == ()

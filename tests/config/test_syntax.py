@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,16 +9,32 @@ from gateway.config.syntax import MAX_DEPTH, MAX_FILE_BYTES, compose, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
     ("text", "line"),
     [
         ("a: 1\n b: 2", "2:3: (file): mapping values are not allowed here"),
-        ("a: [1", "1:6: (file): expected ',' or ']', but got '<stream end>', while parsing a flow sequence from line 1"),
+        (
+            "a: [1",
+            (
+                "1:6: (file): expected ',' or ']', but got '<stream end>', "
+                "while parsing a flow sequence from line 1"
+            ),
+        ),
         ("a: *none", "1:4: (file): found undefined alias 'none'"),
-        ("a: 1\n---\nb: 1", "2:1: (file): found another document, expected a single document in the stream from line 1"),
-        ("\ta: 1", "1:1: (file): found character '\\t' that cannot start any token, while scanning for the next token"),
+        (
+            "a: 1\n---\nb: 1",
+            "2:1: (file): found another document, expected a single document in the stream from line 1",
+        ),
+        (
+            "\ta: 1",
+            (
+                "1:1: (file): found character '\\t' that cannot start any token, "
+                "while scanning for the next token"
+            ),
+        ),
         ("a: 1\nb: \x00", "2:4: (file): character that yaml does not allow: U+0000"),
         (b"a: 1\r\nb: \xff", "2:4: (file): file is not utf-8: byte 0xff"),
         ("%YAML " + "9" * 5000 + ".1\n---\na: 1", "1:7: (file): number out of range in the yaml syntax"),
@@ -27,8 +42,10 @@ if TYPE_CHECKING:
         ("[" * 10_000, f"1:{MAX_DEPTH + 1}: (file): nested too deeply, limit {MAX_DEPTH}"),
         (
             "listen: {port: ${PORT}}",
-            "1:17: (file): expected ',' or '}', but got '{', while parsing a flow mapping from line 1; "
-            "inside [] or {} a ${...} must be in quotes, and is a text then",
+            (
+                "1:17: (file): expected ',' or '}', but got '{', while parsing a flow mapping from line 1; "
+                "inside [] or {} a ${...} must be in quotes, and is a text then"
+            ),
         ),
     ],
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (pydantic evaluates annotations)
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from gateway.config.models.base import (
     EMPTY_WHEN_NULL,
@@ -17,6 +17,9 @@ from gateway.config.models.base import (
 )
 from gateway.config.models.forms import is_bearer_token
 from gateway.config.models.rules import repeat_findings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def _no_token_when_null(value: Any) -> Any:
@@ -111,9 +114,19 @@ class TokenWayConfig(ConfigModel):
 
 
 class AuthenticationConfig(ConfigModel):
-    """Settings of the built-in ways that a route may name in `authenticate`."""
+    """Settings of the ways that a route may name in `authenticate`.
+
+    Other keys than the built-in ways' are settings of plugins' ways, which only the plugins can check.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Mapping[str, Any]] = Field(init=False)
 
     token: Annotated[TokenWayConfig, EMPTY_WHEN_NULL] = Field(
         default_factory=TokenWayConfig,
         description="Settings of the way `token`. Default: no keys.",
     )
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        # Settings of a plugin's way may hold secrets that only the plugin's model knows to be some.
+        return [(name, getattr(self, name)) for name in type(self).model_fields]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from gateway.config.showing import show
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
@@ -43,7 +45,7 @@ class Finding:
 
     def error(self) -> PydanticCustomError:
         """Build the pydantic error that carries this finding's parts as its context."""
-        text = self.fact if self.value is None else f"{self.fact}: {self.value!r}"
+        text = self.fact if self.value is None else f"{self.fact}: {show(self.value)}"
         context = {"text": text + self.more, "fact": self.fact, "value": self.value, "more": self.more}
         return PydanticCustomError(FINDING, "{text}", context)
 

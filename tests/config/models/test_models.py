@@ -128,7 +128,9 @@ def test_section_without_lines_is_empty() -> None:
     assert GatewayConfig.model_validate({"plugins": {"live": None}}).plugins["live"].enabled
 
 
-@pytest.mark.parametrize("key", ["authenticate", "handlers", "message_types", "overflow", "allow_missing_origin"])
+@pytest.mark.parametrize(
+    "key", ["authenticate", "handlers", "message_types", "overflow", "allow_missing_origin"]
+)
 def test_policy_without_value_is_refused(key: str) -> None:
     """What decides who may connect is never set by leaving its value out."""
     with pytest.raises(ValidationError):

@@ -39,12 +39,16 @@ def test_routes_findings() -> None:
 
 def test_unnamed_routes_of_one_path_are_one_mistake() -> None:
     """The name that is the path is not told a second time."""
-    assert [finding.path for finding in routes_findings([("/a", "/a"), ("/a", "/a")])] == [("routes", 1, "path")]
+    assert [finding.path for finding in routes_findings([("/a", "/a"), ("/a", "/a")])] == [
+        ("routes", 1, "path")
+    ]
 
 
 def test_name_that_is_the_path_of_another_route() -> None:
     """A name that another route has by default is taken."""
-    assert [finding.path for finding in routes_findings([("/a", "/a"), ("/b", "/a")])] == [("routes", 1, "name")]
+    assert [finding.path for finding in routes_findings([("/a", "/a"), ("/b", "/a")])] == [
+        ("routes", 1, "name")
+    ]
 
 
 def test_repeat_findings() -> None:

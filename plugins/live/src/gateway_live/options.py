@@ -8,54 +8,63 @@ from pydantic import Field
 
 from gateway import Options
 
-__all__ = ["LiveOptions", "PageOptions", "UrlPath"]
+__all__ = ["LiveOptions", "PageOptions", "Source", "UrlPath"]
 
-UrlPath = Annotated[
-    str, Field(pattern=r"^/[A-Za-z0-9._~/-]*$", max_length=200, examples=["/live/figures.json"])
-]
+UrlPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]*$", max_length=200)]
 """An absolute path of plain characters, without parameters."""
+
+Source = Annotated[str, Field(pattern=r"^wss?://(\*\.)?[A-Za-z0-9.-]+(:([0-9]{1,5}|\*))?$")]
+"""An origin of WebSockets, as a Content-Security-Policy writes it."""
 
 
 class LiveOptions(Options):
     """Options of the handler `live`, under a route."""
 
-    interval_seconds: float = Field(default=1.0, ge=0.1, le=3600)
-    """Time from one sample to the next. Each process samples once for all its routes, so the shortest
-    interval of them holds for all."""
-
-    group: str = Field(default="live", pattern=r"^[A-Za-z0-9._:-]{1,100}$")
-    """The group that each connection joins, and that a push to all reaches."""
-
-    history_samples: int = Field(default=60, ge=0, le=3600)
-    """How many recent samples a connection gets when it opens."""
-
-    allow_push: bool = False
-    """Whether clients may push texts to each other. Whoever may connect may then reach everybody here."""
-
-    max_text_bytes: int = Field(default=2048, ge=1, le=65536)
-    """The longest text that a client may push, in bytes of UTF-8."""
+    interval_seconds: float = Field(
+        default=1.0,
+        ge=0.1,
+        le=3600,
+        description="From one sample to the next, in seconds. A process samples once for all its routes, "
+        "so the shortest interval of them holds for all.",
+    )
+    group: str = Field(
+        default="live",
+        pattern=r"^[A-Za-z0-9._:-]{1,100}$",
+        description="The group that each connection joins, and that a push to all reaches.",
+    )
+    history_samples: int = Field(
+        default=60, ge=0, le=3600, description="How many recent samples a connection gets when it opens."
+    )
+    allow_push: bool = Field(
+        default=False,
+        description="Whether clients may push texts to each other. Whoever may connect then reaches all.",
+    )
+    max_text_bytes: int = Field(
+        default=2048, ge=1, le=65536, description="The longest text a client may push, in bytes of UTF-8."
+    )
 
 
 class PageOptions(Options):
     """Options of the plugin, under `plugins: live: options`: where the page and the figures are served."""
 
-    page_path: UrlPath | None = "/"
-    """The path of the page; `null` serves neither the page nor its assets."""
-
-    figures_path: UrlPath = "/live/figures.json"
-    """The path of the newest sample as JSON, for clients that poll."""
-
-    assets_path: UrlPath = "/live/assets"
-    """The folder of the page's scripts and styles."""
-
-    socket_path: UrlPath = "/live"
-    """The path of the route with the handler `live` that the page opens."""
-
-    console_path: UrlPath = "/echo"
-    """The path that the page's console proposes to open."""
-
-    console_sources: tuple[
-        Annotated[str, Field(pattern=r"^wss?://(\*\.)?[A-Za-z0-9.-]+(:([0-9]{1,5}|\*))?$")], ...
-    ] = ()
-    """Other gateways that the page's console may reach, such as `wss://gateway.example.com`: the page's
-    Content-Security-Policy allows its own origin and these, nothing else."""
+    page_path: UrlPath | None = Field(
+        default="/", description="The path of the page; `null` serves neither the page nor its assets."
+    )
+    figures_path: UrlPath = Field(
+        default="/live/figures.json",
+        description="The path of the newest sample as JSON, for clients that poll.",
+    )
+    assets_path: UrlPath = Field(
+        default="/live/assets", description="The folder of the page's scripts and styles."
+    )
+    socket_path: UrlPath = Field(
+        default="/live", description="The path of the route with the handler `live` that the page opens."
+    )
+    console_path: UrlPath = Field(
+        default="/echo", description="The path that the page's console proposes to open."
+    )
+    console_sources: tuple[Source, ...] = Field(
+        default=(),
+        description="Other gateways that the page's console may reach, such as `wss://gateway.example.com`. "
+        "The page's Content-Security-Policy allows its own origin and these, nothing else.",
+    )

@@ -79,7 +79,8 @@ export function wireConsole(defaultUrl) {
     if (!code) socket.close();
     else if (reason) socket.close(Number(code), reason);
     else socket.close(Number(code));
-    log.add("closing", code ? `asked with code ${code}` : "asked without a code");
+    const why = reason && code ? ` and reason “${reason}”` : "";
+    log.add("closing", code ? `asked with code ${code}${why}` : "asked without a code");
   };
 
   url.value = defaultUrl;

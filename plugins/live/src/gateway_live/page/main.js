@@ -13,7 +13,7 @@ import { storedConsumer, wireReach } from "./reach.js";
 import { Tally } from "./tally.js";
 
 const SHOWN_SAMPLES = 60;
-const DRAW_MS = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 200;
+const DRAW_MS = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 250;
 
 const { socketPath, figuresPath, consolePath } = document.body.dataset;
 const here = (path) => new URL(path, location.origin).href;
