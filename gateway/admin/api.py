@@ -8,10 +8,11 @@ from base64 import b64decode
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import pydantic
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field
 from sanic import Blueprint
 from sanic.response import HTTPResponse, json
 
+from gateway.admin.body import BadBodyError, parse_body, read_body
 from gateway.auth.token import bearer_token, same_secret
 
 if TYPE_CHECKING:
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["PublishRequest", "api_blueprint"]
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+
+def _not_ours(group: str) -> str:
+    if group.startswith("$"):
+        raise ValueError("groups whose names begin with $ are the gateway's own")
+    return group
+
+
+Name = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class PublishRequest(pydantic.BaseModel):
@@ -30,11 +38,17 @@ class PublishRequest(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
-    group: Annotated[Name, Field(pattern=r"^[^$]")] | None = None
-    user: Name | None = None
-    everyone: bool = False
-    data: Any = None
-    data_base64: str | None = None
+    group: Annotated[Name, AfterValidator(_not_ours)] | None = Field(
+        default=None, description="Name of the group that gets the message."
+    )
+    user: Name | None = Field(
+        default=None, description="User id: all connections of the user get the message."
+    )
+    everyone: bool = Field(default=False, description="Whether every connection gets the message.")
+    data: Any = Field(
+        default=None, description="The message: a text as it is, any other JSON value as its JSON text."
+    )
+    data_base64: str | None = Field(default=None, description="The message as binary, in base64.")
 
     @pydantic.model_validator(mode="after")
     def _one_of_each(self) -> Self:
@@ -45,59 +59,62 @@ class PublishRequest(pydantic.BaseModel):
         return self
 
     def message(self) -> str | bytes:
-        """Give the message: a text as it is, any other JSON value as JSON text, base64 as binary.
+        """Give the message as it goes out.
 
         Raises:
-            ValueError: If `data_base64` is not base64.
+            BadBodyError: If `data_base64` is not base64, or `data` is a number that JSON has no form for.
         """
         if self.data_base64 is not None:
             try:
                 return b64decode(self.data_base64, validate=True)
-            except binascii.Error:
-                raise ValueError("data_base64 is not base64") from None
+            except (binascii.Error, ValueError):
+                raise BadBodyError("data_base64: not base64") from None
         if isinstance(self.data, str):
             return self.data
-        return json_library.dumps(self.data, ensure_ascii=False, separators=(",", ":"))
+        try:
+            return json_library.dumps(self.data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        except ValueError:
+            raise BadBodyError("data: holds a number that json has no form for") from None
+
+    def publish(self, node: Node) -> int:
+        """Publish the message; give how many connections of the node it was handed to."""
+        message = self.message()
+        if self.everyone:
+            return node.publish_to_everyone(message)
+        if self.user is not None:
+            return node.publish_to_user(self.user, message)
+        return node.publish(str(self.group), message)
 
 
 def api_blueprint(node: Node, config: ApiConfig) -> Blueprint:
     """Make the API; every call needs one of the configuration's bearer tokens."""
     blueprint = Blueprint("gateway_api", url_prefix="/api")
-    secrets = [token.token.get_secret_value() for token in config.active_tokens]
+    secrets = [(entry.name, entry.token.get_secret_value()) for entry in config.active_tokens]
 
     @blueprint.on_request
     async def authenticate(request: Request) -> HTTPResponse | None:
-        token = bearer_token({"authorization": request.headers.get("authorization", "")})
-        fitting = [secret for secret in secrets if token is not None and same_secret(secret, token)]
+        fields = request.headers.getall("authorization", [])
+        given = bearer_token({"authorization": fields[0]}) if len(fields) == 1 else None
+        # Every token is compared, so that the time tells nothing of which one was near.
+        fitting = [name for name, secret in secrets if given is not None and same_secret(secret, given)]
         if fitting:
+            request.ctx.token_name = fitting[0]
             return None
-        return _error(401, "unauthorized", "a bearer token is required", {"www-authenticate": "Bearer"})
+        node.log.info("api_refused", status=401, error="unauthorized", path=request.path, remote=request.ip)
+        return _error(401, "unauthorized", "a valid bearer token is required", {"www-authenticate": "Bearer"})
 
-    @blueprint.post("/publish")
+    # As a stream, so that nothing of the body is kept before the token is judged.
+    @blueprint.post("/publish", stream=True)
     async def publish(request: Request) -> HTTPResponse:
         try:
-            body = PublishRequest.model_validate_json(request.body)
-            message = body.message()
-            if body.everyone:
-                count = node.publish_to_everyone(message)
-            elif body.user is not None:
-                count = node.publish_to_user(body.user, message)
-            else:
-                count = node.publish(str(body.group), message)
-        except pydantic.ValidationError as exc:
-            return _error(400, "bad_request", "; ".join(_texts(exc)))
-        except ValueError as exc:
-            return _error(400, "bad_request", str(exc))
+            body = await read_body(request, config.max_body_bytes)
+            count = parse_body(PublishRequest, body).publish(node)
+        except BadBodyError as exc:
+            return _error(exc.status, exc.error, str(exc))
+        node.log.debug("api_published", token=request.ctx.token_name, connections=count)
         return json({"node": node.name, "connections": count})
 
     return blueprint
-
-
-def _texts(error: pydantic.ValidationError) -> list[str]:
-    return [
-        ": ".join(filter(None, (".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, "))))
-        for item in error.errors(include_input=False, include_url=False)
-    ]
 
 
 def _error(status: int, error: str, message: str, headers: dict[str, str] | None = None) -> HTTPResponse:

@@ -19,14 +19,17 @@ def health_blueprint(node: Node) -> Blueprint:
     """Make the health checks of a node."""
     blueprint = Blueprint("gateway_health")
 
-    @blueprint.get("/healthz")
     async def healthz(_: Request) -> HTTPResponse:
-        return json({"status": "ok"}, headers={"cache-control": "no-store"})
+        return _answer("ok")
 
-    @blueprint.get("/readyz")
     async def readyz(_: Request) -> HTTPResponse:
-        if node.draining:
-            return json({"status": "draining"}, status=503, headers={"cache-control": "no-store"})
-        return json({"status": "ready"}, headers={"cache-control": "no-store"})
+        return _answer("draining", 503) if node.draining else _answer("ready")
 
+    # Load balancers ask with HEAD as well.
+    blueprint.add_route(healthz, "/healthz", methods=["GET", "HEAD"])
+    blueprint.add_route(readyz, "/readyz", methods=["GET", "HEAD"])
     return blueprint
+
+
+def _answer(text: str, status: int = 200) -> HTTPResponse:
+    return json({"status": text}, status=status, headers={"cache-control": "no-store"})

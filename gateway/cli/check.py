@@ -11,5 +11,5 @@ __all__ = ["check"]
 
 def check(config: ConfigFile = Path("gateway.yaml")) -> None:
     """Judge gateway.yaml and the installed plugins; print every error as file:line:column: path: message."""
-    prepared = prepare_or_exit(config)
-    out().print(f"{config}: good, {len(prepared.config.routes)} routes", markup=False)
+    count = len(prepare_or_exit(config).config.routes)
+    out().print(f"{config}: good, {count} {'route' if count == 1 else 'routes'}")

@@ -1,4 +1,4 @@
-"""What the commands share: the option for the file, and how errors are printed."""
+"""What the commands share: the option for the file, and how things are printed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The configurat
 
 
 def out() -> Console:
-    """Give the console for what a command has to say."""
-    return Console(highlight=False, soft_wrap=True)
+    """Give the console for what a command has to say: texts appear as they are, and are never cut off."""
+    # Rich would take `[fe80::1]` for markup, and `:on:` in a path for an emoji.
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 10_000
+    return console
 
 
 def fail(message: str) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+import gateway
 from gateway.app.prepare import load_plugins
 from gateway.cli.common import fail, out
 from gateway.plugin.manager import BUILT_IN
@@ -16,16 +17,18 @@ def plugins() -> None:
     manager = load_plugins()
     handlers = manager.handlers()
     ways = manager.authenticators()
-    table = Table("plugin", "distribution", "version", "handlers", "ways to authenticate", box=None)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("plugin", "distribution", "version", "handlers", "ways to authenticate"):
+        table.add_column(heading, overflow="fold")
     for plugin in manager.plugins:
-        own = plugin.distribution == BUILT_IN
+        manager.options_model(plugin)
         table.add_row(
             plugin.name,
-            "(gateway)" if own else plugin.distribution,
-            plugin.version,
+            "(the gateway)" if plugin.distribution == BUILT_IN else plugin.distribution,
+            plugin.version or gateway.__version__,
             ", ".join(name for name, (owner, _) in handlers.items() if owner is plugin),
             ", ".join(name for name, (owner, _) in ways.items() if owner is plugin),
         )
-    out().print(table)
+    out().print(table, soft_wrap=False)
     if manager.problems:
         fail("\n".join(map(str, manager.problems)))

@@ -9,7 +9,7 @@ from gateway.core.stepping import as_coroutine
 from gateway.plugin.handler import HANDLED, Handler
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from types import TracebackType
 
     from gateway.core.connection import Connection
@@ -36,18 +36,33 @@ class Dispatch:
         self.message: Callable[[Connection, str | bytes], Any] = _chain(_implementing(objects, "on_message"))
         self.close: Callable[[Connection, int, str], Any] = _chain(_implementing(objects, "on_close"))
 
-    def culprit(self, error: BaseException) -> str:
-        """Name the handler whose module the error passed through; the route's first if none is found."""
-        files: dict[str | None, str] = {
-            inspect.getsourcefile(type(handler)): name for name, handler in reversed(self._handlers)
-        }
+    def culprit(self, error: BaseException) -> tuple[str, str]:
+        """Give the handler that an error passed through, and `file:line` of where it was raised."""
+        frames: list[tuple[str, int]] = []
         trace: TracebackType | None = error.__traceback__
         while trace is not None:
-            name = files.get(trace.tb_frame.f_code.co_filename)
-            if name is not None:
-                return name
+            frames.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
             trace = trace.tb_next
-        return self._handlers[0][0] if self._handlers else ""
+        name, _ = self._of_handler(frames)
+        return name, _place(frames[-1:])
+
+    def waiting(self, coroutine: Coroutine[Any, Any, Any]) -> tuple[str, str]:
+        """Give the handler whose coroutine waits, and `file:line` of where in it that is."""
+        frames: list[tuple[str, int]] = []
+        step: Any = coroutine
+        while inspect.iscoroutine(step) and step.cr_frame is not None:
+            frames.append((step.cr_frame.f_code.co_filename, step.cr_frame.f_lineno))
+            step = step.cr_await
+        name, frame = self._of_handler(frames)
+        return name, _place(frame)
+
+    def _of_handler(self, frames: list[tuple[str, int]]) -> tuple[str, list[tuple[str, int]]]:
+        """Find the first frame in a handler's module; if none is, the route's first handler stands in."""
+        files = {inspect.getsourcefile(type(handler)): name for name, handler in reversed(self._handlers)}
+        for frame in frames:
+            if frame[0] in files:
+                return files[frame[0]], [frame]
+        return (self._handlers[0][0] if self._handlers else ""), frames[:1]
 
 
 def where(error: BaseException) -> str:
@@ -55,7 +70,11 @@ def where(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "unknown"
+    return _place([] if trace is None else [(trace.tb_frame.f_code.co_filename, trace.tb_lineno)])
+
+
+def _place(frames: list[tuple[str, int]]) -> str:
+    return f"{frames[0][0]}:{frames[0][1]}" if frames else "unknown"
 
 
 def _implementing(handlers: Sequence[Handler[Any]], event: str) -> list[Callable[..., Any]]:

@@ -64,16 +64,18 @@ class Route:
     def groups(self, params: Mapping[str, str], identity: Identity | None) -> list[str]:
         """Give the names of the groups that a connection joins when it opens.
 
-        A group whose name holds `{user}` is left out where no identity was proved.
+        A group whose name holds `{user}` is left out where no identity was proved, and so is one that a
+        parameter turned into a name of the gateway's own, as `{room}` with `$everyone` does.
         """
         values = dict(params)
         if identity is not None:
             values["user"] = identity.user
-        return [
+        found = (
             _PLACEHOLDER.sub(lambda match: values[match[1]], text) if names else text
             for text, names in self._templates
             if all(name in values for name in names)
-        ]
+        )
+        return [name for name in found if not name.startswith("$")]
 
 
 def _only(types: tuple[Any, ...], dispatch: Dispatch) -> Any:

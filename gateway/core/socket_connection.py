@@ -12,6 +12,7 @@ The handlers' close event is raised by the step into CLOSED, which is made once.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from contextlib import suppress
 from inspect import isawaitable
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.models import Overflow
 from gateway.core.connection import Connection, State
-from gateway.core.dispatch import where
 from gateway.core.stepping import as_coroutine
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.encoding import encode_close, encode_ping, encode_pong
@@ -27,7 +27,7 @@ from gateway.protocol.events import CloseReceived, PingReceived, PongReceived, V
 from gateway.protocol.frames import FrameReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
 
     from gateway.protocol.events import Event
 
@@ -46,6 +46,7 @@ class SocketConnection(Connection, asyncio.Protocol):
     __slots__ = (
         "_backlog",
         "_close_event",
+        "_coroutine",
         "_event_expired",
         "_on_message",
         "_ping_sent_at",
@@ -64,6 +65,7 @@ class SocketConnection(Connection, asyncio.Protocol):
         self._on_message = self._route.message_event
         self._backlog: deque[Event] | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._coroutine: Coroutine[Any, Any, Any] | None = None
         self._close_event: tuple[int, str] | None = None
         self._event_expired = False
         self._pong: bytes | None = None
@@ -200,7 +202,7 @@ class SocketConnection(Connection, asyncio.Protocol):
 
     def _take_pong(self) -> None:
         if self._ping_sent_at is not None:
-            self.round_trip_seconds = self.node.loop.time() - self._ping_sent_at
+            self.round_trip_seconds = time.monotonic() - self._ping_sent_at
             self._ping_sent_at = None
             timeout = self._route.limits.pong_timeout_seconds
             self.node.deadlines(timeout, SocketConnection._pong_missing).end(self)
@@ -238,14 +240,16 @@ class SocketConnection(Connection, asyncio.Protocol):
         """Start what an `async` event returned; tell whether it waits."""
         if not isawaitable(result):
             return False
+        coroutine = as_coroutine(result)
         try:
-            task = self.node.stepper.start(as_coroutine(result))
+            task = self.node.stepper.start(coroutine)
         except Exception as exc:  # noqa: BLE001 - a plugin's code: it ends this connection only
             self.handler_failed(exc)
             return False
         if task is None:
             return False
         self._task = task
+        self._coroutine = coroutine
         self.node.event_tasks.add(task)
         self._handler_deadlines().begin(self)
         task.add_done_callback(self._event_ended)
@@ -256,6 +260,7 @@ class SocketConnection(Connection, asyncio.Protocol):
 
     def _event_ended(self, task: asyncio.Task[Any]) -> None:
         self._task = None
+        self._coroutine = None
         self.node.event_tasks.discard(task)
         self._handler_deadlines().end(self)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -322,12 +327,13 @@ class SocketConnection(Connection, asyncio.Protocol):
     def handler_failed(self, error: BaseException) -> None:
         """End the connection with 1011 and log what a handler raised."""
         self.node.metrics.handler_errors += 1
+        handler, place = self._route.dispatch.culprit(error)
         self.node.log.error(
             "handler_failed",
             connection=self.id,
             route=self.route,
-            handler=self._route.dispatch.culprit(error),
-            where=where(error),
+            handler=handler,
+            where=place,
             exc_info=error,
         )
         self.fail(CloseCode.INTERNAL_ERROR, "internal error")
@@ -379,7 +385,8 @@ class SocketConnection(Connection, asyncio.Protocol):
         if self._state is State.OPEN:
             self.node.deadlines(limits.ping_interval_seconds, SocketConnection._ping).begin(self)
             if self._ping_sent_at is None:
-                self._ping_sent_at = self.node.loop.time()
+                # uvloop's own clock stands still within a turn, and counts milliseconds.
+                self._ping_sent_at = time.monotonic()
                 self.enqueue(encode_ping(b""))
                 self.node.deadlines(limits.pong_timeout_seconds, SocketConnection._pong_missing).begin(self)
 
@@ -394,11 +401,16 @@ class SocketConnection(Connection, asyncio.Protocol):
             return
         self._event_expired = True
         self.node.metrics.handler_timeouts += 1
-        timeout = self._route.limits.handler_timeout_seconds
-        stack = self._task.get_stack(limit=1)
-        place = f"{stack[0].f_code.co_filename}:{stack[0].f_lineno}" if stack else "unknown"
+        handler, place = "", "unknown"
+        if self._coroutine is not None:
+            handler, place = self._route.dispatch.waiting(self._coroutine)
         self.node.log.error(
-            "handler_timeout", connection=self.id, route=self.route, seconds=timeout, where=place
+            "handler_timeout",
+            connection=self.id,
+            route=self.route,
+            handler=handler,
+            where=place,
+            seconds=self._route.limits.handler_timeout_seconds,
         )
         self._task.cancel()
         self.fail(CloseCode.INTERNAL_ERROR, "internal error")

@@ -14,19 +14,30 @@ __all__ = ["Metrics"]
 
 @dataclass(slots=True)
 class Metrics:
-    """The figures of one node since its start; `connections` is the number open now."""
+    """The figures of one node. All but `connections` only grow, from 0 at the node's start."""
 
     connections: int = 0
+    """Connections that are open now."""
     connections_opened: int = 0
+    """Opening handshakes that ended in a connection."""
     messages_in: int = 0
+    """Messages that were handed to the handlers of their route."""
     messages_out: int = 0
+    """Messages put into send queues, by `send` and by publications; those dropped later are among them."""
     bytes_in: int = 0
+    """Bytes read from connections' sockets, after their opening handshakes and before TLS."""
     bytes_out: int = 0
+    """Bytes written to connections' sockets, the answers to opening handshakes included, before TLS."""
     publications: int = 0
+    """Publications to groups that had a member here."""
     deliveries: int = 0
+    """Messages put into send queues by publications: one for each publication and member."""
     messages_dropped: int = 0
+    """Frames that were thrown away at full send queues."""
     handler_errors: int = 0
+    """Events that raised, and background calls and tasks of connections that did."""
     handler_timeouts: int = 0
+    """Events that waited longer than their route's `handler_timeout_seconds`."""
     refusals: Counter[str] = field(default_factory=Counter)
     """Refused opening handshakes by the refusal's `error`."""
     closes: Counter[int] = field(default_factory=Counter)

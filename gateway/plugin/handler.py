@@ -30,24 +30,26 @@ def find_options_model(cls: type, root: type) -> type[pydantic.BaseModel] | None
     Raises:
         TypeError: If what it names is no model that refuses unknown keys.
     """
-    named = cls.__dict__.get("options_model")
-    for base in cls.__dict__.get("__orig_bases__", ()):
-        for argument in get_args(base):
-            found = isinstance(argument, type) and issubclass(argument, pydantic.BaseModel)
-            # A base of the author's own may be generic in other things too; ours is in nothing else.
-            if named is None and (found or (get_origin(base) is root and not _is_variable(argument))):
-                named = argument
+    named = cls.__dict__.get("options_model", _named_by_base(cls, root))
     if named is None:
         return None
     if not (isinstance(named, type) and issubclass(named, pydantic.BaseModel)):
         raise TypeError(f"options model of {cls.__name__} is {named!r}, not a subclass of gateway.Options")
     if named.model_config.get("extra") != "forbid":
-        raise TypeError(f"options model {named.__name__} of {cls.__name__} is not a subclass of gateway.Options")
+        fact = "does not refuse unknown keys, gateway.Options is the base that does"
+        raise TypeError(f"options model {named.__name__} of {cls.__name__} {fact}")
     return named
 
 
-def _is_variable(argument: object) -> bool:
-    return hasattr(argument, "__bound__")
+def _named_by_base(cls: type, root: type) -> object:
+    # Only the class's own bases: those of its parents have been looked at when the parents were made.
+    for base in cls.__dict__.get("__orig_bases__", ()):
+        for argument in get_args(base):
+            if isinstance(argument, type) and issubclass(argument, pydantic.BaseModel):
+                return argument
+            if get_origin(base) is root and argument is not Any and not isinstance(argument, TypeVar):
+                return argument
+    return None
 
 
 class Handled:

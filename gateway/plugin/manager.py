@@ -218,7 +218,7 @@ class PluginManager:
             self._started.append(plugin)
 
     async def stop(self, node: Node) -> None:
-        """Have each plugin that has begun end its work, in the reverse order; one that fails stops no other."""
+        """Have each plugin that has begun end its work, last first; one that fails stops no other."""
         while self._started:
             plugin = self._started.pop()
             try:
@@ -265,6 +265,4 @@ def _with_its_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in wanted):
         return function
     names = {parameter.name for parameter in wanted}
-    return lambda **arguments: function(
-        **{name: value for name, value in arguments.items() if name in names}
-    )
+    return lambda **arguments: function(**{name: value for name, value in arguments.items() if name in names})

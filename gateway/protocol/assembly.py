@@ -54,11 +54,13 @@ class Assembly:
         is_text: Whether the payload has to be UTF-8, which is checked as it comes.
     """
 
-    __slots__ = ("_decoder", "data", "fragments")
+    __slots__ = ("_decoder", "data", "fragments", "serial")
 
     def __init__(self, *, is_text: bool) -> None:
         self.data = bytearray()
         self.fragments = 0
+        self.serial = 0
+        """The reader's number for this message, by which its deadline knows it; 0 before it has one."""
         self._decoder: IncrementalDecoder | None = _new_utf8_decoder() if is_text else None
 
     def add(self, chunk: bytes) -> None:

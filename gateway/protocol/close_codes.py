@@ -56,7 +56,7 @@ CLOSE_CODES: Final[dict[int, CloseCodeRow]] = {
         CloseCodeRow(1002, "protocol error", "the client broke RFC 6455", Reconnect.NO),
         CloseCodeRow(1003, "unsupported data", "the route takes no message of this type", Reconnect.NO),
         CloseCodeRow(1007, "invalid data", "a text message or close reason is not UTF-8", Reconnect.NO),
-        CloseCodeRow(1008, "policy violation", "a rate or deadline of the route was passed", Reconnect.LATER),
+        CloseCodeRow(1008, "policy violation", "a rate or deadline of the route was passed", Reconnect.NO),
         CloseCodeRow(1009, "message too big", "a message is over the route's limit", Reconnect.NO),
         CloseCodeRow(1011, "internal error", "a handler failed, or no pong came in time", Reconnect.YES),
         CloseCodeRow(1012, "service restart", "the gateway restarts", Reconnect.YES),

@@ -29,6 +29,7 @@ _SHORT_HEADER: Final = 6  # two bytes and the masking key
 _MEDIUM: Final = 126
 _LONG: Final = 127
 _NO_LIMIT: Final = 1 << 62
+_OVER: Final = -1  # in the place of a position: after a violation or a close frame
 
 
 class FrameReader:
@@ -52,6 +53,7 @@ class FrameReader:
         "_quick_bytes",
         "_rest",
         "_serial",
+        "has_more",
         "unfinished",
     )
 
@@ -66,13 +68,10 @@ class FrameReader:
         self._serial = 0
         self.unfinished = 0
         """Serial number of the message or frame that has begun and not ended; 0 when there is none."""
+        self.has_more = False
+        """Whether the last `feed` left bytes unread because of its limit."""
 
-    @property
-    def has_more(self) -> bool:
-        """Whether bytes wait that an earlier `feed` left because of its limit."""
-        return bool(self._rest) and not self._done
-
-    def feed(self, data: bytes, limit: int = _NO_LIMIT) -> list[Event]:
+    def feed(self, data: bytes, limit: int = _NO_LIMIT) -> list[Event]:  # noqa: C901 - one loop, for its speed
         """Take bytes from the wire and give what they complete, in order.
 
         Args:
@@ -122,29 +121,47 @@ class FrameReader:
                         break
                 if position == end:
                     self.unfinished = 0
+                    self.has_more = False
                     return events
                 if len(events) >= limit:
                     break
             advanced = self._step(data, position, end, events)
-            if self._done:
+            if advanced == _OVER:
                 return events
             if advanced == position:
                 break
             position = advanced
         self._rest = data[position:]
-        self._note_unfinished(events, limit)
+        self.has_more = len(events) >= limit and position < end
+        self._note_unfinished(ended=bool(events))
         return events
 
-    def _note_unfinished(self, events: list[Event], limit: int) -> None:
-        """Number what has begun and not ended, so that its deadline can be watched."""
-        if self._assembly is None and self._frame is None and (not self._rest or len(events) >= limit):
+    def _note_unfinished(self, *, ended: bool) -> None:
+        """Number what has begun and not ended, so that its deadline can be watched.
+
+        Args:
+            ended: Whether a message or control frame ended in this call.
+        """
+        assembly = self._assembly
+        if assembly is not None and assembly.serial:
+            # Control frames between its fragments change nothing: it is as old as it was.
+            self.unfinished = assembly.serial
+            return
+        if assembly is None and self._frame is None and (self.has_more or not self._rest):
             self.unfinished = 0
-        elif self.unfinished == 0 or any(type(event) is str or type(event) is bytes for event in events):
+            return
+        if ended or self.unfinished == 0:
             self._serial += 1
             self.unfinished = self._serial
+        if assembly is not None:
+            assembly.serial = self.unfinished
 
     def _step(self, data: bytes, position: int, end: int, events: list[Event]) -> int:
-        """Read one frame, or the next part of one; give the new position, the old one if bytes lack."""
+        """Read one frame, or the next part of one.
+
+        Returns:
+            The new position; the old one if bytes lack; `_OVER` if nothing more is read.
+        """
         frame = self._frame
         if frame is None:
             if end - position < 2:  # noqa: PLR2004 - the two bytes that every frame begins with
@@ -153,8 +170,7 @@ class FrameReader:
             second = data[position + 1]
             error = self._judge_start(first, second)
             if error is not None:
-                self._fail(events, CloseCode.PROTOCOL_ERROR, error)
-                return position
+                return self._fail(events, CloseCode.PROTOCOL_ERROR, error)
             length = second & 0x7F
             start = position + 2
             if length > _SHORT:
@@ -166,10 +182,10 @@ class FrameReader:
                 start += extra
                 # RFC 6455 section 5.2: the minimal number of bytes, and the top bit of 64 is 0.
                 if length < shortest or length >> 63:
-                    self._fail(events, CloseCode.PROTOCOL_ERROR, "frame length is not minimal or too long")
-                    return position
+                    error = "frame length is not minimal or too long"
+                    return self._fail(events, CloseCode.PROTOCOL_ERROR, error)
             if first & 0x08 == 0 and not self._admit(first, length, events):
-                return position
+                return _OVER
             if end - start < 4:  # noqa: PLR2004 - the masking key
                 return position
             frame = PartialFrame(first & 0x0F, bool(first & _FINAL), length, data[start : start + 4])
@@ -180,7 +196,7 @@ class FrameReader:
             self._take_control(frame, chunk, events)
         else:
             self._take_data(frame, chunk, events)
-        return position + taken if not self._done else position
+        return _OVER if self._done else position + taken
 
     def _judge_start(self, first: int, second: int) -> str | None:
         """Judge the first two bytes of a frame; give what is wrong with them."""
@@ -254,6 +270,8 @@ class FrameReader:
             chunk = frame.head
         if frame.remaining:
             self._frame = frame
+            if frame.opcode == _CLOSE and len(chunk) > 1:
+                self._judge_close(chunk, events)
             return
         self._frame = None
         if frame.opcode == _PING:
@@ -264,28 +282,39 @@ class FrameReader:
             self._take_close(chunk, events)
 
     def _take_close(self, body: bytes, events: list[Event]) -> None:
-        """Judge a close frame's body (RFC 6455 sections 5.5.1 and 7.4)."""
+        """Take the whole body of a close frame (RFC 6455 section 5.5.1)."""
         if not body:
             events.append(CloseReceived(CloseCode.NO_STATUS_RCVD, ""))
         elif len(body) == 1:
             self._fail(events, CloseCode.PROTOCOL_ERROR, "close frame with a body of one byte")
-        else:
-            code = int.from_bytes(body[:2], "big")
-            if not may_be_received(code):
-                self._fail(events, CloseCode.PROTOCOL_ERROR, f"close code {code} is not allowed on the wire")
-                return
+        elif self._judge_close(body, events):
             try:
-                events.append(CloseReceived(code, body[2:].decode()))
+                events.append(CloseReceived(int.from_bytes(body[:2], "big"), body[2:].decode()))
             except UnicodeDecodeError:
                 self._fail(events, CloseCode.INVALID_DATA, "close reason is not UTF-8")
         self._stop()
 
-    def _fail(self, events: list[Event], code: CloseCode, reason: str) -> None:
+    def _judge_close(self, body: bytes, events: list[Event]) -> bool:
+        """Judge as much of a close frame's body as has come: its code, and the bytes of its reason."""
+        code = int.from_bytes(body[:2], "big")
+        if not may_be_received(code):
+            self._fail(events, CloseCode.PROTOCOL_ERROR, f"close code {code} is not allowed on the wire")
+            return False
+        try:
+            Assembly(is_text=True).add(body[2:])
+        except UnicodeDecodeError:
+            self._fail(events, CloseCode.INVALID_DATA, "close reason is not UTF-8")
+            return False
+        return True
+
+    def _fail(self, events: list[Event], code: CloseCode, reason: str) -> int:
         events.append(Violation(int(code), reason))
         self._stop()
+        return _OVER
 
     def _stop(self) -> None:
         self._done = True
+        self.has_more = False
         self._rest = b""
         self._assembly = None
         self._frame = None

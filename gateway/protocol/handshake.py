@@ -87,11 +87,10 @@ def choose_subprotocol(head: RequestHead, supported: Sequence[str], *, required:
     Raises:
         Refused: `unknown_subprotocol`.
     """
+    # A route without subprotocols does not look at the offer, however long it is.
+    values = head.fields.get("sec-websocket-protocol", ()) if supported else ()
     offered = {
-        name
-        for value in head.fields.get("sec-websocket-protocol", ())
-        for part in value.split(",")
-        if _TOKEN.fullmatch(name := part.strip(" \t"))
+        name for value in values for part in value.split(",") if _TOKEN.fullmatch(name := part.strip(" \t"))
     }
     for name in supported:
         if name in offered:

@@ -6,19 +6,17 @@ import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from gateway.protocol.target import parse_authority
+
 __all__ = ["Origin", "OriginPolicy", "parse_origin"]
 
-_ORIGIN: Final = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://"
-    r"(?P<host>[A-Za-z0-9][A-Za-z0-9._\-]*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
-)
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_HIGHEST_PORT: Final = 65535
 _MAX_ORIGIN_CHARACTERS: Final = 512
 
 
 class Origin(NamedTuple):
-    """An origin in comparable form: case folded and the default port filled in.
+    """An origin in comparable form: case folded, IPv6 shortened, the default port filled in.
 
     `port` is `None` where the scheme has no default one and none was given.
     """
@@ -32,14 +30,13 @@ def parse_origin(text: str) -> Origin | None:
     """Take `scheme://host[:port]` apart; `None` for anything else, `null` and user information included."""
     if len(text) > _MAX_ORIGIN_CHARACTERS:
         return None
-    match = _ORIGIN.fullmatch(text)
-    if match is None:
+    scheme, _, rest = text.partition("://")
+    authority = parse_authority(rest)
+    if authority is None or not _SCHEME.fullmatch(scheme):
         return None
-    scheme = match["scheme"].lower()
-    port = int(match["port"]) if match["port"] is not None else _DEFAULT_PORTS.get(scheme)
-    if port is not None and not 0 < port <= _HIGHEST_PORT:
-        return None
-    return Origin(scheme, match["host"].lower(), port)
+    scheme = scheme.lower()
+    host, port = authority
+    return Origin(scheme, host, port if port is not None else _DEFAULT_PORTS.get(scheme))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,7 @@ class OriginPolicy:
             scheme, _, host = entry.partition("://")
             wildcard = host.startswith("*.")
             origin = parse_origin(f"{scheme}://{host[2:]}" if wildcard else entry)
-            if origin is None:
+            if origin is None or (wildcard and origin.host.startswith("[")):
                 raise ValueError(f"not an origin: {entry}")
             if wildcard:
                 suffixes.append(origin._replace(host=f".{origin.host}"))

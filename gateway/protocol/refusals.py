@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -11,16 +12,25 @@ from gateway.errors import GatewayError
 
 __all__ = ["REFUSALS", "Refusal", "Refused", "refuse"]
 
+_ERROR: Final = re.compile(r"[a-z][a-z0-9_]*")
+_FIELD: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?")
+# What frames the body is the answer's own business.
+_FRAMING_FIELDS: Final = frozenset({"content-length", "transfer-encoding"})
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """An answer other than 101.
 
     Args:
-        status: HTTP status; never 5xx for the client's fault.
+        status: HTTP status, 400 to 599; never 5xx for the client's fault.
         error: A stable code for programs, in snake case.
         message: One generic line for people: no input is echoed in it.
-        headers: Further header fields of the answer.
+        headers: Further header fields of the answer, in ASCII.
+
+    Raises:
+        ValueError: If it could not be put on the wire. A plugin's mistake shows where it is made, and not
+            when the client waits for the answer.
     """
 
     status: int
@@ -28,11 +38,20 @@ class Refusal:
     message: str
     headers: tuple[tuple[str, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        if not 400 <= self.status <= 599:  # noqa: PLR2004 - RFC 9110 sections 15.5 and 15.6
+            raise ValueError(f"refusal has status {self.status}, not 400 to 599")
+        if not _ERROR.fullmatch(self.error):
+            raise ValueError(f"refusal's error is not in snake case: {self.error!r}")
+        for name, value in self.headers:
+            if not _FIELD.fullmatch(f"{name}: {value}") or name.lower() in _FRAMING_FIELDS:
+                raise ValueError(f"refusal has a header field that it cannot have: {name!r}")
+
     def to_bytes(self) -> bytes:
         """Give the whole HTTP/1.1 response; the connection closes after it (RFC 9112 section 9.6)."""
         body = json.dumps({"error": self.error, "message": self.message}).encode()
         lines = [
-            f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}",
+            f"HTTP/1.1 {self.status} {_phrase(self.status)}",
             "Content-Type: application/json",
             f"Content-Length: {len(body)}",
             "Cache-Control: no-store",
@@ -41,6 +60,14 @@ class Refusal:
         if not any(name.lower() == "connection" for name, _ in self.headers):
             lines.append("Connection: close")
         return "\r\n".join((*lines, "", "")).encode() + body
+
+
+def _phrase(status: int) -> str:
+    """Give the reason phrase; it may be empty (RFC 9112 section 4)."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
 
 
 class Refused(GatewayError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -11,21 +12,31 @@ from gateway.protocol.refusals import refuse
 __all__ = ["parse_authority", "parse_target"]
 
 _AUTHORITY: Final = re.compile(
-    r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9._\-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:(?P<host>(?:[A-Za-z0-9_\-]+\.)*[A-Za-z0-9_\-]+\.?)|\[(?P<address>[0-9A-Fa-f:.]+)\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
 )
+_MAX_AUTHORITY_CHARACTERS: Final = 260  # a name of 253 (RFC 1035 section 2.3.4), its dot, and a port
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HIGHEST_PORT: Final = 65535
 
 
 def parse_authority(value: str) -> tuple[str, int | None] | None:
-    """Take `host[:port]` apart; give the lower-case host and the port, or `None` if it is malformed."""
-    match = _AUTHORITY.fullmatch(value)
+    """Take `host[:port]` apart; give the host in comparable form and the port, or `None` if it is malformed.
+
+    A name is put in lower case; an IPv6 address, in brackets, in its shortest form.
+    """
+    match = _AUTHORITY.fullmatch(value) if len(value) <= _MAX_AUTHORITY_CHARACTERS else None
     if match is None:
         return None
-    port = match["port"]
-    if port is not None and not 0 < int(port) <= _HIGHEST_PORT:
+    port = int(match["port"]) if match["port"] is not None else None
+    if port is not None and not 0 < port <= _HIGHEST_PORT:
         return None
-    return match["host"].lower(), int(port) if port is not None else None
+    if match["host"] is not None:
+        return match["host"].lower(), port
+    try:
+        return f"[{IPv6Address(match['address']).compressed}]", port
+    except ValueError:
+        return None
 
 
 def parse_target(target: str, host: str) -> tuple[str, str]:
@@ -41,6 +52,8 @@ def parse_target(target: str, host: str) -> tuple[str, str]:
     Raises:
         Refused: `bad_target`.
     """
+    if not target.isascii() or "#" in target:
+        raise refuse("bad_target", "non-ASCII or with a fragment")
     if not target.startswith("/"):
         scheme, separator, rest = target.partition("://")
         authority, slash, tail = rest.partition("/")
@@ -52,7 +65,7 @@ def parse_target(target: str, host: str) -> tuple[str, str]:
     path, _, query = target.partition("?")
     if "%" in path:
         path = _decode(path)
-    if "//" in path or "\\" in path or "#" in path or any(part in {".", ".."} for part in path.split("/")):
+    if "//" in path or "\\" in path or any(part in {".", ".."} for part in path.split("/")):
         raise refuse("bad_target", "empty or dot segment")
     return path, query
 

@@ -5,6 +5,8 @@ then the socket goes one of two ways: an opening handshake goes through the gate
 without Sanic's parser, which lets through what RFC 9112 forbids, and without Sanic's objects, which cost
 23 KB a connection. Any other request goes to Sanic, which parses it, routes it and answers. Between two
 requests on one TCP connection the socket comes back here, since clients and proxies reuse connections.
+So Sanic gets no head that was not judged here, even where a client does not await one answer before it
+sends the next request.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from sanic.http import Stage
+from sanic.http import Http, Stage
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from gateway.protocol.handshake import wants_websocket
@@ -38,25 +40,47 @@ class FrontProtocol(asyncio.Protocol):
         sanic: The arguments with which Sanic makes its own protocol.
     """
 
-    __slots__ = ("_buffer", "_done", "_gate", "_http", "_sanic", "_task", "transport")
+    __slots__ = (
+        "_buffer",
+        "_gate",
+        "_head_only",
+        "_http",
+        "_made",
+        "_pipelined",
+        "_sanic",
+        "_task",
+        "_write_paused",
+        "done",
+        "transport",
+    )
 
     def __init__(self, gate: Gate, sanic: dict[str, Any]) -> None:
         self._gate = gate
         self._sanic = sanic
         self._buffer = b""
-        self._done = False
+        self._head_only = False
         self._http: _SanicProtocol | None = None
+        self._made = False
+        self._pipelined = False
         self._task: asyncio.Task[Any] | None = None
+        self._write_paused = False
+        self.done = False
+        """Whether there is nothing to be decided any more: accepted, refused, or TCP is gone."""
         self.transport: asyncio.Transport
+        # This is called when TCP is accepted, `connection_made` only when TLS is established: the one
+        # deadline for everything up to the end of the opening handshake begins here.
+        gate.begin(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the one deadline for everything up to the end of the opening handshake."""
+        """Take the socket."""
         self.transport = transport  # type: ignore[assignment]
-        self._gate.begin(self)
+        self._made = True
+        if self.done:
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Gather the head of a request, and pass it on when it is whole."""
-        if self._done:
+        if self.done:
             return
         try:
             if self._task is not None:
@@ -73,19 +97,23 @@ class FrontProtocol(asyncio.Protocol):
             buffer = buffer[2:]  # RFC 9112 section 2.2: an empty line before the request line
         limits = self._gate.listen
         end = buffer.find(_HEAD_END)
-        if end > limits.max_header_bytes or (end < 0 and len(buffer) > limits.max_header_bytes):
+        # Without its end in sight, the last bytes may be a part of it.
+        if (end if end >= 0 else len(buffer) - len(_HEAD_END) + 1) > limits.max_header_bytes:
             raise refuse("headers_too_large", f"limit {limits.max_header_bytes} bytes")
         if end < 0:
             self._buffer = buffer
             return
         self._buffer = b""
         head = parse_head(buffer[:end], max_lines=limits.max_header_lines)
+        self._head_only = head.method == "HEAD"
         hosts = head.fields.get("host", [])
         path, query = parse_target(head.target, hosts[0] if hosts else "")
         found = self._gate.find(path)
         if found is None and not wants_websocket(head):
             self._to_sanic(head, buffer)
             return
+        if self._pipelined:
+            raise refuse("early_data" if wants_websocket(head) else "upgrade_required")
         if self._http is not None:
             self._http.let_go()
             self._http = None
@@ -94,10 +122,13 @@ class FrontProtocol(asyncio.Protocol):
         )
 
     def _to_sanic(self, head: RequestHead, buffer: bytes) -> None:
-        if len(head.fields.get("host", ())) != 1 and (head.version != "1.0" or "host" in head.fields):
+        fields = head.fields
+        if len(fields.get("host", ())) != 1 and (head.version != "1.0" or "host" in fields):
             raise refuse("bad_host")
-        if "transfer-encoding" in head.fields and "content-length" in head.fields:
+        if "transfer-encoding" in fields and "content-length" in fields:
             raise refuse("malformed_request", "both Content-Length and Transfer-Encoding")
+        if not all(value.isascii() and value.isdigit() for value in fields.get("content-length", ())):
+            raise refuse("malformed_request", "Content-Length is not a number")
         self._gate.end(self)
         http = self._http
         if http is None:
@@ -106,24 +137,36 @@ class FrontProtocol(asyncio.Protocol):
         self.transport.set_protocol(http)
         http.take(buffer)
 
-    def resume(self, data: bytes) -> None:
-        """Take the socket back from Sanic: the next request begins."""
+    def resume(self, data: bytes, *, pipelined: bool) -> None:
+        """Take the socket back from Sanic: the next request begins.
+
+        Args:
+            data: Its first bytes.
+            pipelined: Whether they came before the last request was answered. No WebSocket client does
+                that, and what someone may have meant for a body is not taken for an opening handshake.
+        """
+        assert self._http is not None  # noqa: S101 - it is what calls
+        self._pipelined = pipelined
+        self._write_paused = self._http.write_paused
         self.transport.set_protocol(self)
         self._gate.begin(self)
         self.data_received(data)
 
     def refuse(self, refused: Refused) -> None:
         """Answer with a refusal, and end TCP."""
-        if self._done:
+        if self.done:
             return
-        self._done = True
+        self.done = True
         self._gate.refused(self, refused)
         if self._task is not None:
             self._task.cancel()
         transport = self.transport
         if transport.is_closing():
             return
-        transport.write(refused.refusal.to_bytes())
+        answer = refused.refusal.to_bytes()
+        if self._head_only:
+            answer = answer[: answer.index(_HEAD_END) + len(_HEAD_END)]  # RFC 9110 section 9.3.2
+        transport.write(answer)
         if transport.can_write_eof():
             # Unread bytes would turn a close into a reset, which could overtake the answer: so the peer
             # is shown our end first, and the deadline ends what it does not.
@@ -132,23 +175,50 @@ class FrontProtocol(asyncio.Protocol):
         else:
             transport.close()
 
-    def leave(self) -> None:
-        """Forget the socket: it has become a connection."""
-        self._done = True
+    def expire(self) -> None:
+        """End what did not come to an end in time."""
+        if self._made:
+            self.refuse(refuse("timeout" if self._task is None else "check_timeout"))
+        else:
+            self.done = True  # asyncio has the same deadline for TLS's own handshake, and ends TCP
+
+    def stop(self) -> None:
+        """End TCP, since the gateway stops; a request that has begun is answered first."""
+        if not self._made:
+            self.done = True
+            return
+        if self._buffer or self._task is not None:
+            self.refuse(refuse("draining"))
+        self.transport.close()
+
+    def pause_writing(self) -> None:
+        """Note that the peer is slow to read the last answer, wherever the socket goes next."""
+        self._write_paused = True
+        if self._http is not None:
+            self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note that the peer has read the last answer."""
+        self._write_paused = False
+        if self._http is not None:
+            self._http.resume_writing()
+
+    def hand_over(self, connection: asyncio.Protocol) -> None:
+        """Give the socket to the connection that it has become, and forget it."""
+        self.done = True
         self._task = None
+        self.transport.set_protocol(connection)
+        if self._write_paused:
+            # The transport does not say so again, and without it nothing would bound what is written.
+            connection.pause_writing()
 
     def judged(self) -> None:
         """Note that no check of the opening handshake is waited for any more."""
         self._task = None
 
-    @property
-    def waits_for_checks(self) -> bool:
-        """Whether the request is whole and a check has not answered."""
-        return self._task is not None
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop judging: there is no one to answer."""
-        self._done = True
+        self.done = True
         self._gate.end(self)
         if self._task is not None:
             self._task.cancel()
@@ -156,32 +226,69 @@ class FrontProtocol(asyncio.Protocol):
             self._http.connection_lost(exc)
 
 
+class _SanicHttp(Http):
+    """Sanic's reading of requests, which begins each with a head that the front has judged."""
+
+    __slots__ = ()
+
+    HEADER_MAX_SIZE = 1 << 30  # the front has its own limit; Sanic's hangs on that of the body
+    protocol: _SanicProtocol
+
+    def init_for_request(self) -> None:
+        """Begin with the next request, which may have come already."""
+        super().init_for_request()
+        self.protocol.begin_request()
+
+    async def http1_request_header(self) -> None:
+        """Read the judged head."""
+        self.protocol.judged = False
+        await super().http1_request_header()
+
+
 class _SanicProtocol(HttpProtocol):
     """Sanic's HTTP protocol, which gives the socket back between requests."""
 
-    __slots__ = ("_front",)
+    HTTP_CLASS = _SanicHttp
+
+    __slots__ = ("_front", "judged")
 
     def __init__(self, front: FrontProtocol, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._front = front
+        self.judged = False
+        """Whether what has been received begins with a head from the front."""
+
+    @property
+    def write_paused(self) -> bool:
+        """Whether the transport has asked for a pause."""
+        return not self._can_write.is_set()
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes to Sanic, unless a new request begins with them."""
         http = self.http
         if http is not None and http.stage is Stage.IDLE and not self.recv_buffer and not http.request_body:
-            self._front.resume(data)
+            self._front.resume(data, pipelined=False)
         else:
             super().data_received(data)
 
     def take(self, data: bytes) -> None:
         """Pass bytes that begin with a whole head to Sanic."""
+        self.judged = True
         super().data_received(data)
+
+    def begin_request(self) -> None:
+        """Have the front judge what was sent behind the request before."""
+        if self.recv_buffer and not self.judged:
+            data = bytes(self.recv_buffer)
+            self.recv_buffer.clear()
+            self._front.resume(data, pipelined=True)
 
     def let_go(self) -> None:
         """Forget the socket, and end everything that would close it or time it out."""
         self.connections.discard(self)
         self.transport = None  # with no transport, Sanic's `close` does nothing
-        if self._callback_check_timeouts is not None:
-            self._callback_check_timeouts.cancel()
+        timer: asyncio.TimerHandle | None = self._callback_check_timeouts
+        if timer is not None:
+            timer.cancel()
         if self._task is not None:
             self._task.cancel()

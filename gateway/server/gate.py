@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.core.identity import Identity
 from gateway.core.opening import Opening
 from gateway.core.request import OpeningRequest
 from gateway.core.send_queue import EAGER_BYTES
@@ -16,11 +18,9 @@ from gateway.protocol.refusals import Refusal, Refused, refuse
 from gateway.protocol.target import parse_authority
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
     from gateway.config.models import ListenConfig
-    from gateway.core.identity import Identity
     from gateway.core.node import Node
     from gateway.core.route import Route
     from gateway.protocol.head import RequestHead
@@ -61,26 +61,31 @@ class Gate:
         self.find = find
         self._node = node
         self._admission = tuple(admission)
+        self._fronts: set[FrontProtocol] = set()
         self._scheme = "https" if secure else "http"
 
     # The deadline.
 
     def begin(self, front: FrontProtocol) -> None:
         """Start the deadline of a TCP connection's next request."""
-        self._node.deadlines(self.listen.opening_timeout_seconds, self._expire).begin(front)
+        self._fronts.add(front)
+        self._node.deadlines(self.listen.opening_timeout_seconds, _expire).begin(front)
 
     def end(self, front: FrontProtocol) -> None:
         """End the deadline."""
-        self._node.deadlines(self.listen.opening_timeout_seconds, self._expire).end(front)
+        self._fronts.discard(front)
+        self._node.deadlines(self.listen.opening_timeout_seconds, _expire).end(front)
         self._node.deadlines(_LINGER_SECONDS, _abort).end(front)
 
     def linger(self, front: FrontProtocol) -> None:
         """Give a refused peer a moment to end TCP itself."""
-        self._node.deadlines(self.listen.opening_timeout_seconds, self._expire).end(front)
+        self._node.deadlines(self.listen.opening_timeout_seconds, _expire).end(front)
         self._node.deadlines(_LINGER_SECONDS, _abort).begin(front)
 
-    def _expire(self, front: FrontProtocol) -> None:
-        front.refuse(refuse("check_timeout" if front.waits_for_checks else "timeout"))
+    def stop(self) -> None:
+        """End every TCP connection whose next request is not decided."""
+        for front in tuple(self._fronts):
+            front.stop()
 
     # The checks.
 
@@ -123,8 +128,7 @@ class Gate:
         subprotocol = choose_subprotocol(
             head, route.config.subprotocols, required=route.config.require_subprotocol
         )
-        if len(self._node.hub) >= self.listen.max_connections:
-            raise refuse("too_many_connections")
+        self._check_room()
         remote = _address(front.transport)
 
         def admit(identity: Identity | None) -> None:
@@ -148,6 +152,12 @@ class Gate:
         opening = Opening(OpeningRequest(head.raw, path, query), route.name, params, remote, subprotocol)
         return self._node.stepper.start(self._judge(front, route, opening, admit))
 
+    def _check_room(self) -> None:
+        if self._node.draining:
+            raise refuse("draining")
+        if len(self._node.hub) >= self.listen.max_connections:
+            raise refuse("too_many_connections")
+
     def _own_origin(self, head: RequestHead) -> Origin | None:
         authority = parse_authority(head.fields["host"][0])
         if authority is None:
@@ -169,16 +179,20 @@ class Gate:
                     raise Refused(verdict, f"plugin {name}")  # noqa: TRY301
                 if verdict is not None:
                     raise TypeError(f"gateway_admit of plugin {name!r} gave {type(verdict).__name__}")  # noqa: TRY301
+            # Others may have come in, and the drain may have begun, while a check waited.
+            self._check_room()
         except Refused as refused:
             front.judged()
             front.refuse(refused)
-        except Exception as exc:  # a plugin's code: fails closed
-            self._node.log.error("opening_check_failed", route=route.name, exc_info=exc)
+        except (Exception, asyncio.CancelledError) as exc:  # a plugin's code: fails closed
             front.judged()
-            front.refuse(refuse("internal_error"))
+            if not front.done:
+                self._node.log.error("opening_check_failed", route=route.name, exc_info=exc)
+                front.refuse(refuse("internal_error"))
         else:
             front.judged()
-            if not front.transport.is_closing():
+            # A check may have swallowed its cancellation, and comes too late.
+            if not front.done and not front.transport.is_closing():
                 admit(opening.identity)
 
     @staticmethod
@@ -187,22 +201,22 @@ class Gate:
             identity = way.authenticate(opening)
             if isawaitable(identity):
                 identity = await as_coroutine(identity)
-            if identity is not None:
+            if isinstance(identity, Identity) and isinstance(identity.user, str):
                 opening.identity = identity
                 return
+            if identity is not None:
+                raise TypeError(f"{type(way).__name__}.authenticate gave {type(identity).__name__}")
         if route.authenticators:
             raise refuse("unauthorized", "no credentials")
 
     def _hand_over(self, front: FrontProtocol, connection: SocketConnection, acceptance: bytes) -> None:
         """Give the socket to the connection: from here on frames are spoken."""
         self.end(front)
-        front.leave()
-        transport = front.transport
-        transport.set_write_buffer_limits(high=EAGER_BYTES)
+        front.transport.set_write_buffer_limits(high=EAGER_BYTES)
         self._node.sockets.add(connection)
         # The answer leaves in one write with whatever the open event sends.
         connection.enqueue(acceptance)
-        transport.set_protocol(connection)
+        front.hand_over(connection)
         connection.open()
 
     def refused(self, front: FrontProtocol, refused: Refused) -> None:
@@ -221,6 +235,10 @@ class Gate:
 def _address(transport: asyncio.Transport) -> str:
     peer = transport.get_extra_info("peername")
     return str(peer[0]) if isinstance(peer, tuple) else ""
+
+
+def _expire(front: FrontProtocol) -> None:
+    front.expire()
 
 
 def _abort(front: FrontProtocol) -> None:

@@ -6,28 +6,16 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from gateway import HANDLED, Handler
 from gateway_chat.errors import ChatError, RoomNameError, TextTooLongError
-from gateway_chat.messages import (
-    Failed,
-    Joined,
-    Left,
-    Message,
-    Renamed,
-    Say,
-    SetName,
-    Welcome,
-    Whisper,
-    Whispered,
-    Who,
-    WhoIsHere,
-    parse,
-)
+from gateway_chat.incoming import Say, SetName, Whisper, Who, parse
 from gateway_chat.names import suggest_names
 from gateway_chat.node_presence import NodePresence, room_group
 from gateway_chat.options import ChatOptions
+from gateway_chat.outgoing import Failed, Joined, Left, Renamed, Said, Welcome, Whispered, WhoIsHere
 
 if TYPE_CHECKING:
     from gateway import Connection, Node
-    from gateway_chat.messages import Member, Request
+    from gateway_chat.incoming import Incoming
+    from gateway_chat.outgoing import Member, Outgoing
 
 __all__ = ["NO_SUCH_ROOM", "Chat"]
 
@@ -54,8 +42,8 @@ class Chat(Handler[ChatOptions]):
         names = suggest_names(identity.user if identity is not None else None)
         member = self._presence.enter(connection, room, names)
         members = self._presence.members(room)
-        connection.send(Welcome(id=member.id, name=member.name, room=room, members=members).to_json())
-        connection.publish(room_group(room), Joined(member=member).to_json(), include_sender=False)
+        _send(connection, Welcome(id=member.id, name=member.name, room=room, members=members))
+        _publish(connection, Joined(member=member), include_sender=False)
 
     def on_message(self, connection: Connection, message: str | bytes) -> object:
         """Do what a member asks for; answer anything else with an error."""
@@ -72,47 +60,53 @@ class Chat(Handler[ChatOptions]):
         del code, reason
         member = self._presence.identify(connection)
         if member is not None:
-            connection.publish(room_group(connection.params["room"]), Left(member=member).to_json())
+            _publish(connection, Left(member=member))
 
-    def _take(self, connection: Connection, member: Member, request: Request) -> None:
-        match request:
-            case SetName():
-                self._rename(connection, member, request.name)
-            case Say():
-                self._say(connection, member, request.text)
-            case Whisper():
-                self._whisper(connection, member, request.to, request.text)
+    def _take(self, connection: Connection, member: Member, message: Incoming) -> None:
+        match message:
+            case SetName(name=name):
+                self._rename(connection, member, name)
+            case Say(text=text):
+                self._say(connection, member, text)
+            case Whisper(to=to, text=text):
+                self._whisper(connection, member, to, text)
             case Who():
                 self._answer_who(connection)
             case _:
-                assert_never(request)
+                assert_never(message)
 
     def _rename(self, connection: Connection, former: Member, name: str) -> None:
-        room = connection.params["room"]
-        member = self._presence.rename(connection, room, name)
-        connection.publish(room_group(room), Renamed(member=member, former=former.name).to_json())
+        member = self._presence.rename(connection, connection.params["room"], name)
+        _publish(connection, Renamed(member=member, former=former.name))
 
     def _say(self, connection: Connection, sender: Member, text: str) -> None:
         self._check_length(text)
-        message = Message(sender=sender, text=text, at=connection.node.now())
-        connection.publish(room_group(connection.params["room"]), message.to_json())
+        _publish(connection, Said(sender=sender, text=text, at=connection.node.now()))
 
     def _whisper(self, connection: Connection, sender: Member, to: str, text: str) -> None:
         self._check_length(text)
         receiver = self._presence.find(connection.params["room"], to)
-        whisper = Whispered(sender=sender, to=receiver.member, text=text, at=connection.node.now()).to_json()
-        receiver.connection.send(whisper)
-        if receiver.connection is not connection:
-            connection.send(whisper)
+        whispered = Whispered(sender=sender, to=receiver.member, text=text, at=connection.node.now())
+        for hearer in {receiver.connection, connection}:
+            _send(hearer, whispered)
 
     def _answer_who(self, connection: Connection) -> None:
         room = connection.params["room"]
-        connection.send(WhoIsHere(room=room, members=self._presence.members(room)).to_json())
+        _send(connection, WhoIsHere(room=room, members=self._presence.members(room)))
 
     def _check_length(self, text: str) -> None:
         if len(text) > self.options.max_text_characters:
             raise TextTooLongError(len(text), self.options.max_text_characters)
 
 
+def _send(connection: Connection, outgoing: Outgoing) -> None:
+    connection.send(outgoing.to_json())
+
+
+def _publish(connection: Connection, outgoing: Outgoing, *, include_sender: bool = True) -> None:
+    group = room_group(connection.params["room"])
+    connection.publish(group, outgoing.to_json(), include_sender=include_sender)
+
+
 def _fail(connection: Connection, error: ChatError) -> None:
-    connection.send(Failed(error=error.code, message=str(error)).to_json())
+    _send(connection, Failed(error=error.code, message=str(error)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway_chat.errors import NameTakenError, NobodyHereError
-from gateway_chat.messages import Member
 from gateway_chat.names import same_name
+from gateway_chat.outgoing import Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -87,7 +87,7 @@ class NodePresence:
         name = same_name(id_or_name)
         named: Present | None = None
         for present in self._present(room):
-            # An id goes before a name, so that nobody can hear another's whispers by taking the id for a name.
+            # An id goes before a name, so that nobody hears another's whispers by taking the id for a name.
             if present.member.id == id_or_name:
                 return present
             if named is None and same_name(present.member.name) == name:

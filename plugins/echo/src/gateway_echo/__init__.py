@@ -19,7 +19,9 @@ ANNOUNCEMENT: Final = "接收到客户端的消息:"
 class EchoOptions(Options):
     """Options of the handler `echo`."""
 
-    announce: bool = Field(default=False, description="Whether `接收到客户端的消息:` goes before the message.")
+    announce: bool = Field(
+        default=False, description="Whether `接收到客户端的消息:` goes before the message."
+    )
 
 
 class Echo(Handler[EchoOptions]):
@@ -38,7 +40,9 @@ class Echo(Handler[EchoOptions]):
 class FanOptions(Options):
     """Options of the handler `fan`."""
 
-    group: str = Field(default="fan", min_length=1, description="The group that each message is published to.")
+    group: str = Field(
+        default="fan", min_length=1, description="The group that each message is published to."
+    )
 
 
 class Fan(Handler[FanOptions]):

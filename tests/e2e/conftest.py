@@ -1,0 +1,253 @@
+"""One browser for the session, tabs with the page in it, and the demonstration that they open.
+
+These tests share one event loop, the session's, since the browser's connection lives in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+import yaml
+from playwright.async_api import async_playwright, expect
+
+from gateway.testing import serve
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from playwright.async_api import Browser, ConsoleMessage, Locator, Page
+
+    from gateway.testing import Served
+
+SHIPPED = Path(__file__).parents[2] / "gateway.yaml"
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+ARGUMENTS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # The second tab is looked at, too.
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+)
+FETCH_SECONDS = 240
+PATIENCE_MS = 15_000  # how long a condition may take on a machine under load; no test expects to wait for it
+
+# Columns of a chart's canvas that hold its line, in pixels: where the line has come to, in one number.
+LINE_WIDTH = """
+(id) => {
+  const host = document.getElementById(id);
+  const canvas = host.querySelector("canvas");
+  const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const accent = getComputedStyle(host).getPropertyValue("--accent").trim();
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(accent.slice(at, at + 2), 16));
+  let columns = 0;
+  for (let x = 0; x < width; x += 1) {
+    for (let y = 0; y < height; y += 1) {
+      const at = 4 * (y * width + x);
+      if (data[at + 3] > 250 && data[at] === r && data[at + 1] === g && data[at + 2] === b) {
+        columns += 1;
+        break;
+      }
+    }
+  }
+  return columns;
+}
+"""
+
+# Keeps each text that an element shows, however shortly: `wait` would miss most of them.
+KEEP_TEXTS = """
+(id) => {
+  const element = document.getElementById(id);
+  const kept = [element.textContent];
+  (window.keptTexts ??= {})[id] = kept;
+  new MutationObserver((records) => {
+    for (const { addedNodes } of records) for (const { textContent } of addedNodes) kept.push(textContent);
+  }).observe(element, { childList: true });
+}
+"""
+
+
+@dataclass
+class Tab:
+    """A tab of the browser with the page in it.
+
+    Args:
+        page: The tab.
+        complaints: What the browser found wrong: errors, warnings, and what its policies forbade.
+        crashes: Exceptions that no script caught. A test with one fails.
+    """
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    crashes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        def hear(message: ConsoleMessage) -> None:
+            if message.type in {"error", "warning"}:
+                self.complaints.append(message.text)
+
+        self.page.on("console", hear)
+        self.page.on("pageerror", lambda error: self.crashes.append(str(error)))
+        self.page.set_default_timeout(PATIENCE_MS)
+
+    def at(self, name: str) -> Locator:
+        """Find an element by its id."""
+        return self.page.locator(f"#{name}")
+
+    async def click(self, name: str) -> None:
+        """Click an element by its id, as soon as it can be clicked."""
+        await self.at(name).click()
+
+    async def value(self, name: str) -> float:
+        """Give the bare number that an element shows."""
+        return float(await self.at(name).get_attribute("data-value") or "nan")
+
+    async def reach(self, name: str, least: float) -> None:
+        """Wait until an element shows a number of at least `least`."""
+        await self.page.wait_for_function(
+            "([id, least]) => Number(document.getElementById(id).dataset.value) >= least", arg=[name, least]
+        )
+
+    async def line_width(self, chart: str) -> int:
+        """Give the width of a chart's line in pixels."""
+        width: int = await self.page.evaluate(LINE_WIDTH, chart)
+        return width
+
+    async def grow_line(self, chart: str, pixels: int) -> None:
+        """Wait until a chart's line is wider than now by so many pixels."""
+        least = await self.line_width(chart) + pixels
+        await self.page.wait_for_function(
+            f"([id, least]) => ({LINE_WIDTH})(id) >= least", arg=[chart, least], polling=100
+        )
+
+    async def keep_texts(self, name: str) -> None:
+        """Begin to keep the texts that an element shows."""
+        await self.page.evaluate(KEEP_TEXTS, name)
+
+    async def kept_texts(self, name: str) -> list[str]:
+        """Give the texts that an element has shown, in order, each once in a row."""
+        texts: list[str] = await self.page.evaluate("(id) => window.keptTexts[id]", name)
+        return [text for text, before in zip(texts, [None, *texts], strict=False) if text != before]
+
+    async def connected(self) -> None:
+        """Wait until the page's own connection is open and the chart has a sample."""
+        await expect(self.at("link-state")).to_have_attribute("data-state", "open", timeout=PATIENCE_MS)
+        await self.reach("push-points", 1)
+
+    async def log(self, event: str) -> str:
+        """Wait for an event in the console's log; give the text of the newest."""
+        entry = self.page.locator(f'#event-log li[data-event="{event}"] .event-text').last
+        await entry.wait_for()
+        return await entry.inner_text()
+
+
+def machine_browser() -> str | None:
+    """Find Chromium or Chrome on this machine."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def fetch_browser() -> None:
+    """Have playwright fetch its own Chromium, if it has none yet; skip the test where it cannot."""
+    command = [sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"]
+    why = "no Chromium or Chrome on this machine, and playwright cannot fetch one"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FETCH_SECONDS)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"{why}: not done in {FETCH_SECONDS} s")
+    if done.returncode:
+        told = [line for line in (done.stdout + done.stderr).splitlines() if "rror" in line]
+        pytest.skip(f"{why}: {told[0].strip() if told else f'status {done.returncode}'}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests time to fetch a browser where the machine has none."""
+    if machine_browser() is not None:
+        return
+    for item in items:
+        if item.get_closest_marker("browser") and Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(FETCH_SECONDS + 60))
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str | None:
+    """The path of the machine's Chromium or Chrome; `None` for playwright's own."""
+    machine = machine_browser()
+    if machine is None:
+        fetch_browser()
+    return machine
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(browser_path: str | None) -> AsyncIterator[Browser]:
+    """The browser of all these tests."""
+    arguments = [*ARGUMENTS, "--no-sandbox"] if os.geteuid() == 0 else [*ARGUMENTS]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=browser_path, args=arguments)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_page(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[Tab]]]:
+    """Give a function that opens a page in a new tab and waits until it is connected.
+
+    Its arguments are the URL, `beside` (a tab of the same window; `None` opens a window with a profile of its
+    own), `prepare` (called with the tab before the page is loaded), and what playwright's `new_context` takes.
+    """
+    contexts = []
+    tabs: list[Tab] = []
+
+    async def start(
+        url: str,
+        *,
+        beside: Tab | None = None,
+        prepare: Callable[[Page], Awaitable[None]] | None = None,
+        **options: Any,
+    ) -> Tab:
+        if beside is None:
+            context = await browser.new_context(**options)
+            contexts.append(context)
+        else:
+            context = beside.page.context
+        tab = Tab(await context.new_page())
+        tabs.append(tab)
+        if prepare is not None:
+            await prepare(tab.page)
+        await tab.page.goto(url)
+        await tab.connected()
+        return tab
+
+    yield start
+    for context in contexts:
+        await context.close()
+    assert not [crash for tab in tabs for crash in tab.crashes]
+
+
+@pytest.fixture
+def shipped() -> dict[str, Any]:
+    """The shipped gateway.yaml as data, changed only where a test would have to wait: five samples a second."""
+    config: dict[str, Any] = yaml.safe_load(SHIPPED.read_text("utf-8"))
+    live = next(route for route in config["routes"] if route["path"] == "/live")
+    live["handlers"][0]["options"]["interval_seconds"] = 0.2
+    config["listen"]["drain_seconds"] = 0
+    return config
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def demo(shipped: dict[str, Any], tmp_path: Path) -> AsyncIterator[Served]:
+    """A gateway that serves the shipped demonstration."""
+    async with serve(tmp_path, yaml.safe_dump(shipped, allow_unicode=True)) as served:
+        yield served
