@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gateway.app.uses import Use, handler_uses, plugin_uses, way_uses
 from gateway.auth import builtin
 from gateway.config import (
+    AuthenticationConfig,
     ConfigError,
+    Loaded,
     check_certificates,
     did_you_mean,
     in_order,
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from gateway.config import GatewayConfig, Loaded, Problem
+    from gateway.config import Draft, GatewayConfig, Path, Problem
     from gateway.plugin.authenticator import Authenticator
     from gateway.plugin.handler import Handler
 
@@ -85,106 +88,106 @@ def prepare(
     Raises:
         ConfigError: With every problem of the file, the plugins and the certificates.
     """
-    loaded = load_config(path, environ)
-    return _Preparation(loaded, tuple(extra)).finish()
+    try:
+        loaded = load_config(path, environ)
+    except ConfigError as exc:
+        if exc.draft is None:
+            raise
+        preparation = _Preparation(exc.draft, extra)
+        preparation.judge()
+        raise ConfigError(in_order((*exc.problems, *preparation.problems))) from None
+    preparation = _Preparation(loaded, extra)
+    preparation.judge()
+    preparation.problems += check_certificates(loaded)
+    if preparation.problems:
+        raise ConfigError(in_order(preparation.problems))
+    return Prepared(
+        loaded.config,
+        preparation.manager,
+        tuple(tuple(preparation.handlers.get(index, ())) for index in range(len(loaded.config.routes))),
+        preparation.ways,
+        preparation.plugin_options,
+    )
 
 
-@dataclass
 class _Preparation:
-    """The steps of `prepare`, which share a list of problems."""
+    """The judging of the names and options that plugins give a meaning to.
 
-    loaded: Loaded
-    extra: tuple[Plugin, ...]
-    problems: list[Problem] = field(default_factory=list)
+    It works on what was read, so that a file with other errors is judged too.
+    """
 
-    def finish(self) -> Prepared:
-        config = self.loaded.config
-        disabled = [name for name, plugin in config.plugins.items() if not plugin.enabled]
-        manager = load_plugins(disabled, self.extra)
-        known_handlers = manager.handlers()
-        known_ways = manager.authenticators()
-        plugin_options = self._plugin_options(manager, disabled)
-        handlers = tuple(
-            self._handlers(index, {name: cls for name, (_, cls) in known_handlers.items()})
-            for index in range(len(config.routes))
-        )
-        ways = self._ways({name: cls for name, (_, cls) in known_ways.items()})
-        self.problems += check_certificates(self.loaded)
-        self._plugin_problems(manager)
-        if self.problems:
-            raise ConfigError(in_order(self.problems))
-        return Prepared(config, manager, handlers, ways, plugin_options)
+    def __init__(self, draft: Draft, extra: Iterable[Plugin]) -> None:
+        self._draft = draft
+        self.problems: list[Problem] = []
+        self.handlers: dict[int, list[HandlerChoice]] = {}
+        self.ways: dict[str, tuple[type[Authenticator[Any]], BaseModel]] = {}
+        self.plugin_options: dict[str, BaseModel] = {}
+        self._plugin_uses = tuple(plugin_uses(draft))
+        disabled = [use.name for use, enabled in self._plugin_uses if not enabled]
+        self.manager = load_plugins(disabled, extra)
 
-    def _plugin_problems(self, manager: PluginManager) -> None:
-        """Put what is wrong with plugins beside the line that names the plugin, or at the file's first."""
-        for problem in manager.problems:
-            named = problem.plugin in self.loaded.config.plugins
-            path = ("plugins", problem.plugin) if named else ("plugins",)
-            self.problems.append(self.loaded.problem_at_key(path, str(problem)))
+    def judge(self) -> None:
+        """Find out what each name stands for; what is wrong is noted in `problems`."""
+        handlers = {name: cls for name, (_, cls) in self.manager.handlers().items()}
+        ways = {name: cls for name, (_, cls) in self.manager.authenticators().items()}
+        self._judge_plugins()
+        self._judge_handlers(handlers)
+        self._judge_ways(ways)
+        named = {use.name for use, _ in self._plugin_uses}
+        for problem in self.manager.problems:
+            path = ("plugins", problem.plugin) if problem.plugin in named else ("plugins",)
+            self.problems.append(self._draft.problem_at_key(path, str(problem)))
 
-    def _plugin_options(self, manager: PluginManager, disabled: list[str]) -> dict[str, BaseModel]:
-        found: dict[str, BaseModel] = {}
-        plugins = {plugin.name: plugin for plugin in manager.plugins if plugin.distribution != BUILT_IN}
-        broken = {problem.plugin for problem in manager.problems}
-        settings = self.loaded.config.plugins
-        for name in settings:
-            if name not in plugins and name not in broken and name not in disabled:
-                message = f"plugin {name!r} is not installed"
-                problem = self.loaded.problem_at_key(("plugins", name), message, did_you_mean(name, plugins))
-                self.problems.append(problem)
+    def _judge_plugins(self) -> None:
+        plugins = {plugin.name: plugin for plugin in self.manager.plugins if plugin.distribution != BUILT_IN}
+        broken = {problem.plugin for problem in self.manager.problems}
+        given = {use.name: use.options for use, _ in self._plugin_uses}
+        for use, enabled in self._plugin_uses:
+            if enabled and use.name not in plugins and use.name not in broken:
+                hint = did_you_mean(use.name, plugins)
+                message = f"plugin {use.name!r} is not installed"
+                self.problems.append(self._draft.problem_at_key(use.place, message, hint))
         for name, plugin in plugins.items():
-            model = manager.options_model(plugin) or Options
-            given = settings[name].options if name in settings else {}
-            options = self._options(("plugins", name, "options"), model, given)
+            model = self.manager.options_model(plugin) or Options
+            options = self._validate(("plugins", name, "options"), model, given.get(name, {}))
             if options is not None:
-                found[name] = options
-        return found
+                self.plugin_options[name] = options
 
-    def _handlers(self, index: int, known: Mapping[str, type[Handler[Any]]]) -> tuple[HandlerChoice, ...]:
-        choices: list[HandlerChoice] = []
-        for position, use in enumerate(self.loaded.config.routes[index].handlers):
-            path = ("routes", index, "handlers", position)
+    def _judge_handlers(self, known: Mapping[str, type[Handler[Any]]]) -> None:
+        for index, use in handler_uses(self._draft):
             cls = known.get(use.name)
             if cls is None:
-                message = f"no installed plugin gives a handler {use.name!r}"
-                self.problems.append(
-                    self.loaded.problem((*path, "name"), message, did_you_mean(use.name, known))
-                )
+                self._unknown("no installed plugin gives this handler", use, known)
                 continue
-            options = self._options((*path, "options"), cls.options_model, use.options)
+            options = self._validate(use.options_place, cls.options_model, use.options)
             if options is not None:
-                choices.append(HandlerChoice(use.name, cls, options))
-        return tuple(choices)
+                self.handlers.setdefault(index, []).append(HandlerChoice(use.name, cls, options))
 
-    def _ways(
-        self, known: Mapping[str, type[Authenticator[Any]]]
-    ) -> dict[str, tuple[type[Authenticator[Any]], BaseModel]]:
-        config = self.loaded.config
-        settings = config.authentication.model_extra or {}
-        places: dict[str, list[tuple[str | int, ...]]] = {
-            name: [("authentication", name)] for name in settings
-        }
-        for index, route in enumerate(config.routes):
-            for position, name in enumerate(route.authenticate):
-                places.setdefault(name, []).append(("routes", index, "authenticate", position))
-        found: dict[str, tuple[type[Authenticator[Any]], BaseModel]] = {}
-        for name, paths in places.items():
-            cls = known.get(name)
+    def _judge_ways(self, known: Mapping[str, type[Authenticator[Any]]]) -> None:
+        for use in way_uses(self._draft):
+            cls = known.get(use.name)
             if cls is None:
-                message = f"no installed plugin gives a way {name!r} to authenticate"
-                hint = did_you_mean(name, known)
-                self.problems += [self.loaded.problem(path, message, hint) for path in paths]
-                continue
-            options: BaseModel | None
-            if name in type(config.authentication).model_fields:
-                options = getattr(config.authentication, name)
-            else:
-                options = self._options(("authentication", name), cls.options_model, settings.get(name, {}))
-            if options is not None:
-                found[name] = (cls, options)
-        return found
+                self._unknown("no installed plugin gives this way to authenticate", use, known)
+            elif use.name not in self.ways:
+                # The settings of the built-in ways are the configuration's own, and judged with it.
+                built_in = use.name in AuthenticationConfig.model_fields
+                judged = built_in and not isinstance(self._draft, Loaded)
+                options = (
+                    None if judged else self._validate(use.options_place, cls.options_model, use.options)
+                )
+                if options is not None:
+                    self.ways[use.name] = (cls, options)
 
-    def _options(self, path: tuple[str | int, ...], model: type[BaseModel], given: Any) -> BaseModel | None:
-        options, problems = validate_options(self.loaded, path, model, given)
+    def _unknown(self, fact: str, use: Use, known: Iterable[str]) -> None:
+        message = f"{fact}: {self._draft.show(use.place, use.name)}"
+        hint = did_you_mean(use.name, known)
+        # A way's settings stand behind its name, which is a key there.
+        point = self._draft.problem_at_key if use.place[0] == "authentication" else self._draft.problem
+        self.problems.append(point(use.place, message, hint))
+
+    def _validate(self, place: Path, model: type[BaseModel], given: Any) -> BaseModel | None:
+        if self._draft.bad.intersection((place, place[:-1])):
+            return None
+        options, problems = validate_options(self._draft, place, model, given)
         self.problems += problems
         return options

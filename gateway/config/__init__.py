@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.config.check import check_certificates
-from gateway.config.load import Loaded, load_config, validate_options
+from gateway.config.load import Draft, Loaded, load_config, validate_options
 from gateway.config.marks import Marks, Position
 from gateway.config.models import (
     ApiConfig,
@@ -33,6 +33,7 @@ __all__ = [
     "BrokerConfig",
     "ConfigError",
     "ConfigModel",
+    "Draft",
     "GatewayConfig",
     "GroupPolicy",
     "HandlerUse",

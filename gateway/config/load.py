@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A valid configuration together with where each part of it is written.
+@dataclass(frozen=True)
+class Draft:
+    """What was read from a file, good or not, together with where each part of it is written.
 
     Args:
-        config: The configuration.
         marks: The positions of its keys and values.
-        data: The plain data that it was made of, values from the environment filled in. It holds secrets.
+        data: The plain data, values from the environment filled in. It holds secrets.
+        bad: The places of what is known to be wrong.
     """
 
-    config: GatewayConfig
     marks: Marks
     data: Any
+    bad: frozenset[Path]
 
     def __repr__(self) -> str:
-        return f"Loaded({self.marks.file!r})"
+        return f"{type(self).__name__}({self.marks.file!r})"
 
     @property
     def file(self) -> str:
@@ -67,6 +67,17 @@ class Loaded:
         return show(value) if variables is None else show_variables(variables, value)
 
 
+@dataclass(frozen=True, repr=False)
+class Loaded(Draft):
+    """A valid configuration together with where each part of it is written.
+
+    Args:
+        config: The configuration.
+    """
+
+    config: GatewayConfig
+
+
 def load_config(path: str | FilePath, environ: Mapping[str, str] = os.environ) -> Loaded:
     """Read and validate a configuration file.
 
@@ -78,7 +89,8 @@ def load_config(path: str | FilePath, environ: Mapping[str, str] = os.environ) -
         environ: The environment from which `${NAME}` takes its values. Default: the process's own.
 
     Raises:
-        ConfigError: The file cannot be used. It carries every problem, in the order of their lines.
+        ConfigError: The file cannot be used. It carries every problem, in the order of their lines, and
+            what could be read.
     """
     reading = read(read_text(path), str(path), environ)
     problems = list(reading.problems)
@@ -90,17 +102,17 @@ def load_config(path: str | FilePath, environ: Mapping[str, str] = os.environ) -
         problems += judge.problems(error)
         bad = reading.broken | {problem.path for problem in problems}
         problems += [judge.problem_of_finding(finding) for finding in salvaged_findings(data, bad)]
-        raise ConfigError(in_order(problems)) from None
+        raise ConfigError(in_order(problems), Draft(reading.marks, data, frozenset(bad))) from None
     if problems:
-        raise ConfigError(in_order(problems))
-    return Loaded(config, reading.marks, data)
+        raise ConfigError(in_order(problems), Draft(reading.marks, data, frozenset(reading.broken)))
+    return Loaded(reading.marks, data, frozenset(), config)
 
 
-def validate_options(loaded: Loaded, path: Path, model: type[M], data: Any) -> tuple[M | None, list[Problem]]:
+def validate_options(draft: Draft, path: Path, model: type[M], data: Any) -> tuple[M | None, list[Problem]]:
     """Validate the options of a handler or plugin against its model.
 
     Args:
-        loaded: The configuration that the options stand in.
+        draft: The configuration that the options stand in.
         path: Where they stand, as `("plugins", "live", "options")`.
         model: The plugin's model.
         data: The options as they came out of the configuration.
@@ -109,11 +121,11 @@ def validate_options(loaded: Loaded, path: Path, model: type[M], data: Any) -> t
         The options and no problem, or None and every problem, in the order of their lines.
     """
     try:
-        return model.model_validate(data, context={"folder": FilePath(loaded.file).parent}), []
+        return model.model_validate(data, context={"folder": FilePath(draft.file).parent}), []
     except ValidationError as error:
-        judge = Judge(model, data, path, loaded.marks, frozenset())
+        judge = Judge(model, data, path, draft.marks, frozenset())
         return None, list(in_order(judge.problems(error)))
     except Exception as error:  # noqa: BLE001  (a plugin's validator may raise anything)
         # Its text may hold a value that must not be shown; its type says enough to find it.
         message = f"options model {model.__qualname__} of {model.__module__} raised {type(error).__name__}"
-        return None, [loaded.problem(path, message)]
+        return None, [draft.problem(path, message)]

@@ -12,6 +12,8 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gateway.config.load import Draft
+
 Path: TypeAlias = "tuple[str | int, ...]"
 """The place of a value: the keys (`str`) and list indexes (`int`, from 0) that lead to it from the root."""
 
@@ -52,12 +54,14 @@ class ConfigError(GatewayError):
 
     Args:
         problems: All problems that were found, at least one.
+        draft: What could be read nevertheless, for further checks; None when there is nothing.
     """
 
     problems: tuple[Problem, ...]
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], draft: Draft | None = None) -> None:
         self.problems = tuple(problems)
+        self.draft = draft
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

@@ -123,7 +123,7 @@ class PluginManager:
         if taken is not None:
             return [f"its name is taken by {_origin(taken)}"]
         for other in self._plugins.values():
-            if other.value is plugin.value:
+            if other.value == plugin.value:  # as pluggy compares them
                 return [f"it is the same object as plugin {other.name!r} of {_origin(other)}"]
         return judge_value(plugin.value, self._pluggy)
 
@@ -256,7 +256,9 @@ def _origin(plugin: Plugin) -> str:
 
 
 def _kind(value: object) -> str:
-    return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return f"an instance of {type(value).__name__}"
 
 
 def _with_its_arguments(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -42,7 +42,7 @@ class RequestHead:
         return values[0] if values else None
 
     def tokens(self, name: str) -> list[str]:
-        """Give the elements of a list-valued field in lower case, without empty ones (RFC 9110 section 5.6.1)."""
+        """Give a list-valued field's elements in lower case, without empty ones (RFC 9110 section 5.6.1)."""
         return [
             token
             for value in self.fields.get(name, ())

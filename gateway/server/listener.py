@@ -109,14 +109,15 @@ class Listener:
             self._server.server.close()
 
     async def stop(self) -> None:
-        """End what Sanic still serves, and Sanic's own tasks."""
+        """End what is still served, and Sanic's own tasks; also after a start that failed."""
+        await self.stop_accepting()
+        self._gate.stop()
         server = self._server
-        if server is None:
-            return
-        await server.before_stop()
-        for protocol in tuple(server.connections):
-            if not protocol.close_if_idle():
-                protocol.abort()
-        self._app.shutdown_tasks(0)
-        await server.after_stop()
+        if server is not None and self._app.state.is_started:
+            await server.before_stop()
+            for protocol in tuple(server.connections):
+                if not protocol.close_if_idle():
+                    protocol.abort()
+            self._app.shutdown_tasks(0)
+            await server.after_stop()
         self._app.unregister_app(self._app)

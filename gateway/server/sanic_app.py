@@ -38,10 +38,9 @@ def build_sanic(
         {
             "ACCESS_LOG": False,
             "MOTD": False,
-            # Sanic would rewrite its own source for the signals in use, once a process: only plain HTTP gains.
+            # Sanic would rewrite its own source for the signals in use: only plain HTTP gains.
             "TOUCHUP": False,
             "REQUEST_MAX_SIZE": config.api.max_body_bytes,
-            "REQUEST_MAX_HEADER_SIZE": config.listen.max_header_bytes + 4,
             "REQUEST_TIMEOUT": config.listen.opening_timeout_seconds,
             "RESPONSE_TIMEOUT": 60,
             "KEEP_ALIVE_TIMEOUT": 75,
@@ -88,10 +87,9 @@ def find_route(app: Sanic[Any, Any], path: str) -> Found | None:
 
 
 class _PlainHandler:
-    """What Sanic answers at a WebSocket route.
+    """What stands in Sanic's router for a WebSocket route.
 
-    An opening handshake reaches it only when it was sent before the answer to an earlier request on the
-    same TCP connection, which no WebSocket client does.
+    It is never called: the front passes no request for such a path on.
     """
 
     def __init__(self, route: Route) -> None:

@@ -10,6 +10,8 @@ from gateway import Authenticator, Options
 
 
 class Realm(Options):
+    """Options of a way."""
+
     name: str = "here"
 
 

@@ -12,10 +12,14 @@ from gateway import HANDLED, Handler, Options
 
 
 class Speed(Options):
+    """Options of a handler."""
+
     words_per_minute: int = 100
 
 
 class Volume(Options):
+    """Other options."""
+
     decibels: int = 60
 
 
@@ -63,9 +67,9 @@ def test_the_options_model_is_inherited() -> None:
 def test_a_generic_base_of_the_authors_own_passes_the_model_on() -> None:
     """A handler may be generic itself, in its options and in other things."""
 
-    class Base(Handler[OptionsType], Generic[OptionsType, Other]): ...
+    class Base(Handler[OptionsType], Generic[Other, OptionsType]): ...
 
-    class Speaker(Base[Speed, int]): ...
+    class Speaker(Base[int, Speed]): ...
 
     class Singer(Speaker): ...
 
@@ -89,6 +93,8 @@ def test_a_derived_handler_may_name_another_model() -> None:
 
 
 class Loose(pydantic.BaseModel):
+    """A model that lets unknown keys pass."""
+
     words: int = 0
 
 
@@ -167,4 +173,11 @@ async def test_handled_keeps_a_message_from_the_handlers_that_follow(serve_gatew
         for message in ("plain", "async", "on"):
             await client.send(message)
         received = [await client.recv() for _ in range(6)]
-    assert received == ["first 'plain'", "first 'async'", "second 'async'", "first 'on'", "second 'on'", "third 'on'"]
+    assert received == [
+        "first 'plain'",
+        "first 'async'",
+        "second 'async'",
+        "first 'on'",
+        "second 'on'",
+        "third 'on'",
+    ]

@@ -140,10 +140,10 @@ def test_a_hook_under_another_name_is_judged_by_the_name_it_says() -> None:
     @hookimpl(specname="gateway_start")
     def begin(node: Any) -> None: ...
 
-    @hookimpl(specname="gateway_begin")
+    @hookimpl(specname="speak")
     def end(node: Any) -> None: ...
 
-    assert judge(begin, end) == ["there is no hook gateway_begin"]
+    assert judge(begin, end) == ["there is no hook speak"]
 
 
 def test_the_hooks_that_may_be_async_say_so() -> None:
