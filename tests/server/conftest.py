@@ -6,18 +6,22 @@ import asyncio
 import gc
 import json
 import ssl
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 import trustme
 
+from gateway import hookimpl
 from gateway.protocol.refusals import REFUSALS
+from gateway.testing import serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from gateway.testing import Served
@@ -93,8 +97,8 @@ class Wire:
         pytest.fail("the server reads on and on")
 
     async def close(self) -> None:
-        """End TCP, and wait until it is gone."""
-        self.writer.close()
+        """End TCP at once, and wait until it is gone."""
+        self.writer.transport.abort()
         with suppress(ConnectionError, ssl.SSLError, TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self.writer.wait_closed()
@@ -131,17 +135,33 @@ def secure(request: pytest.FixtureRequest) -> bool:
     return request.param == "tls"
 
 
+@pytest.fixture
+def serving(
+    tmp_path_factory: pytest.TempPathFactory, secure: bool, certificate: dict[str, str]
+) -> Callable[..., AbstractAsyncContextManager[Served]]:
+    """Give a function whose block has routes served, plain or over TLS; `listen` is merged into that section."""
+
+    def serving(
+        yaml: str, *, listen: Mapping[str, Any] | None = None, **options: Any
+    ) -> AbstractAsyncContextManager[Served]:
+        section = {"drain_seconds": 0, **(listen or {}), **({"tls": certificate} if secure else {})}
+        folder = tmp_path_factory.mktemp("gateway")
+        return serve(folder, f"listen: {json.dumps(section)}\n{yaml}", **options)
+
+    return serving
+
+
 @pytest_asyncio.fixture
 async def start(
-    serve_gateway: Callable[..., Awaitable[Served]], secure: bool, certificate: dict[str, str]
-) -> Callable[..., Awaitable[Served]]:
-    """Give a function that serves routes, plain or over TLS; `listen` is merged into that section."""
+    serving: Callable[..., AbstractAsyncContextManager[Served]],
+) -> AsyncIterator[Callable[..., Awaitable[Served]]]:
+    """Give a function that serves as `serving` does, until the test ends."""
+    async with AsyncExitStack() as stack:
 
-    async def start(yaml: str, *, listen: Mapping[str, Any] | None = None, **options: Any) -> Served:
-        section = {"drain_seconds": 0, **(listen or {}), **({"tls": certificate} if secure else {})}
-        return await serve_gateway(f"listen: {json.dumps(section)}\n{yaml}", **options)
+        async def start(yaml: str, **options: Any) -> Served:
+            return await stack.enter_async_context(serving(yaml, **options))
 
-    return start
+        yield start
 
 
 @pytest_asyncio.fixture
@@ -191,6 +211,16 @@ def opening() -> Callable[..., bytes]:
         return "\r\n".join([f"{method} {target} {version}", *header, *lines, "", ""]).encode("latin-1")
 
     return opening
+
+
+@pytest.fixture
+def plugin() -> Callable[..., object]:
+    """Give a function that makes a plugin of hook implementations, by the hooks' names without `gateway_`."""
+
+    def plugin(**hooks: Callable[..., Any]) -> object:
+        return SimpleNamespace(**{f"gateway_{name}": hookimpl(hook) for name, hook in hooks.items()})
+
+    return plugin
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ routes:
     handlers: [echo]
     allow_missing_origin: true
 """
+FRAME = b"\x81\x80\x00\x00\x00\x00"
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 UPGRADE = {"upgrade": "websocket", "connection": "Upgrade, close", "sec_websocket_version": "13"}
 
 
@@ -66,7 +68,6 @@ async def test_another_version_of_http(
         "localhost/echo",
         "localhost, localhost",
         "[::1",
-        "-a",
         "löcal",
     ],
 )
@@ -164,19 +165,32 @@ async def test_malformed_request_line(
     ],
     ids=" ".join,
 )
-@pytest.mark.parametrize("body", [b"", b"\x81\x80\x00\x00\x00\x00", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"])
 async def test_body(
-    start: Callable, dial: Callable, opening: Callable, refused: Callable, lines: list[str], body: bytes
+    start: Callable, dial: Callable, opening: Callable, refused: Callable, lines: list[str]
 ) -> None:
-    """An opening handshake with a body is refused, and the body is read neither as frames nor as a request."""
+    """An opening handshake that announces a body is refused, whether or not the body is there."""
     server = await start(ROUTES)
     wire = await dial(server)
-    wire.send(opening("/echo", *lines) + body)
+    wire.send(opening("/echo", *lines))
+    await refused(server, wire, 400, "body_not_allowed")
+
+
+@pytest.mark.parametrize("body", [FRAME, REQUEST, b"0\r\n\r\n" + REQUEST], ids=["frame", "request", "chunks"])
+@pytest.mark.parametrize("line", ["Content-Length: 6", "Transfer-Encoding: chunked"])
+async def test_body_is_not_read(
+    start: Callable, dial: Callable, opening: Callable, refused: Callable, line: str, body: bytes
+) -> None:
+    """The body of an opening handshake is read neither as frames nor as a request."""
+    server = await start(ROUTES)
+    wire = await dial(server)
+    wire.send(opening("/echo", line) + body)
     await refused(server, wire, 400, "body_not_allowed")
     assert server.node.metrics.messages_in == 0
 
 
-@pytest.mark.parametrize("data", [b"\x81\x80\x00\x00\x00\x00", b"\r\n", b"GET /healthz HTTP/1.1\r\n\r\n", b"x" * 300_000])
+@pytest.mark.parametrize(
+    "data", [FRAME, b"\r\n", REQUEST, b"x" * 300_000], ids=["frame", "empty line", "request", "a lot"]
+)
 async def test_bytes_before_the_answer(
     start: Callable, dial: Callable, opening: Callable, refused: Callable, data: bytes
 ) -> None:
@@ -312,7 +326,60 @@ async def test_unknown_path(
     start: Callable, dial: Callable, opening: Callable, refused: Callable, target: str
 ) -> None:
     """An opening handshake at a path of no route is 404, where plain HTTP is served also."""
-    server = await start(ROUTES, listen={})
+    server = await start(ROUTES)
     wire = await dial(server)
     wire.send(opening(target))
     await refused(server, wire, 404, "not_found")
+
+
+async def test_header_too_large(
+    start: Callable, dial: Callable, opening: Callable, refused: Callable
+) -> None:
+    """A header block over its limit is 431, and one byte less is a connection."""
+    server = await start(ROUTES, listen={"max_header_bytes": 1000})
+    wire = await dial(server)
+    padding = 1000 - len(opening("/echo", "X-Padding: ")) + len("\r\n\r\n")
+    wire.send(opening("/echo", f"X-Padding: {'x' * (padding + 1)}"))
+    await refused(server, wire, 431, "headers_too_large")
+    wire = await dial(server)
+    wire.send(opening("/echo", f"X-Padding: {'x' * padding}"))
+    assert (await wire.answer()).status == 101
+
+
+async def test_header_of_exactly_the_limit_may_come_in_pieces(
+    start: Callable, dial: Callable, opening: Callable, accepted: Callable
+) -> None:
+    """The empty line after the header does not count, though its first bytes come with the header."""
+    server = await start(ROUTES, listen={"max_header_bytes": 1000})
+    padding = 1000 - len(opening("/echo", "X-Padding: ")) + len("\r\n\r\n")
+    header = opening("/echo", f"X-Padding: {'x' * padding}")
+    for cut in (1, 2, 3, 4):
+        wire = await dial(server)
+        wire.send(header[:-cut])
+        # An answer on another TCP connection shows that the first bytes were read.
+        other = await dial(server)
+        other.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await other.answer()).status == 200
+        wire.send(header[-cut:])
+        await accepted(wire)
+
+
+async def test_endless_header(start: Callable, dial: Callable, refused: Callable) -> None:
+    """A header block without end is 431 as soon as it is over the limit, and what follows is not kept."""
+    server = await start(ROUTES)
+    wire = await dial(server)
+    wire.send(b"GET /echo HTTP/1.1\r\nX-Endless: " + b"x" * 1_000_000)
+    await refused(server, wire, 431, "headers_too_large")
+
+
+async def test_too_many_header_lines(
+    start: Callable, dial: Callable, opening: Callable, refused: Callable
+) -> None:
+    """A header of more lines than the limit is 431, and one line less is a connection."""
+    server = await start(ROUTES)
+    wire = await dial(server)
+    wire.send(opening("/echo", *["X: y"] * 96))  # beside five of its own
+    await refused(server, wire, 431, "headers_too_large")
+    wire = await dial(server)
+    wire.send(opening("/echo", *["X: y"] * 95))
+    assert (await wire.answer()).status == 101

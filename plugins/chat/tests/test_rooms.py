@@ -162,7 +162,7 @@ async def test_room_of_a_bad_name_is_closed(enter: Enter, room: str) -> None:
         "type": "error", "error": "bad_room", "message": "this route has no room of this name",
     }  # fmt: skip
     with pytest.raises(ConnectionClosed) as closed:
-        await client.socket.recv()
+        await client.hear()
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4404, "this route has no room of this name")
 

@@ -50,9 +50,7 @@ class Who(pydantic.BaseModel):
 
 Incoming = SetName | Say | Whisper | Who
 
-_INCOMING: Final = pydantic.TypeAdapter[Incoming](
-    Annotated[Incoming, pydantic.Field(discriminator="type")], config=pydantic.ConfigDict(strict=True)
-)
+_INCOMING: Final = pydantic.TypeAdapter[Incoming](Annotated[Incoming, pydantic.Field(discriminator="type")])
 
 _PROBLEMS: Final = {
     "json_invalid": "not JSON",

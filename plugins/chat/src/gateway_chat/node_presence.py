@@ -90,7 +90,7 @@ class NodePresence:
             # An id goes before a name, so that nobody hears another's whispers by taking the id for a name.
             if present.member.id == id_or_name:
                 return present
-            if named is None and same_name(present.member.name) == name:
+            if same_name(present.member.name) == name:
                 named = present
         return named
 
