@@ -14,7 +14,8 @@ help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 run: $(VENV)/.installed ## Serve gateway.yaml on http://127.0.0.1:8000
-	@exec $(BIN)/gateway run --port $(PORT)
+	@# On a terminal the gateway gets a process group of its own, so that Ctrl-C ends it and not make.
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/gateway run --port $(PORT)
 
 test: $(VENV)/.developing ## Run the whole suite
 	@exec $(BIN)/python -m pytest -q

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from sanic import Blueprint
 from sanic.response import HTTPResponse, json
 
-from gateway.admin.body import BadBodyError, parse_body, read_body
+from gateway.admin.body import BadBodyError, leave_unread, parse_body, read_body
 from gateway.auth.token import bearer_token, same_secret
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def api_blueprint(node: Node, config: ApiConfig) -> Blueprint:
             request.ctx.token_name = fitting[0]
             return None
         node.log.info("api_refused", status=401, error="unauthorized", path=request.path, remote=request.ip)
+        leave_unread(request)
         return _error(401, "unauthorized", "a valid bearer token is required", {"www-authenticate": "Bearer"})
 
     # As a stream, so that nothing of the body is kept before the token is judged.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sanic import Request
 
-__all__ = ["BadBodyError", "parse_body", "read_body"]
+__all__ = ["BadBodyError", "leave_unread", "parse_body", "read_body"]
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
@@ -50,8 +50,15 @@ async def read_body(request: Request, limit: int) -> bytes:
     while part := await stream.read():
         body += part
         if len(body) > limit:
+            leave_unread(request)
             raise BadBodyError(f"body too big, limit {limit} bytes", 413, "body_too_big")
     return bytes(body)
+
+
+def leave_unread(request: Request) -> None:
+    """Have the answer say `Connection: close`: what is unread of the body may be more than Sanic drains."""
+    stream: Any = request.stream
+    stream.keep_alive = False
 
 
 def parse_body(model: type[Model], body: bytes) -> Model:

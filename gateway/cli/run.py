@@ -104,7 +104,9 @@ def _on_signal(function: Callable[[], object]) -> None:
 def _route_logging(log: Logger) -> None:
     """Turn whatever libraries and plugins log or warn about into log lines of ours."""
     logging.captureWarnings(True)
-    route_standard_logging(log, "sanic.root", "sanic.error", "sanic.server", "asyncio")
+    # Sanic warns that it is not in debug mode, which is as it should be.
+    route_standard_logging(log, "sanic.root", "sanic.error", "sanic.server", level=logging.ERROR)
+    route_standard_logging(log, "asyncio")
     route_standard_logging(log, "", level=logging.INFO)
 
 

@@ -131,5 +131,4 @@ class Hub:
         metrics = self._metrics
         metrics.publications += 1
         metrics.deliveries += delivered
-        metrics.messages_out += delivered
         return delivered

@@ -33,7 +33,16 @@ class SendQueue(ABC):
         overflow: What happens at the limit.
     """
 
-    __slots__ = ("_flusher", "_limit", "_overflow", "_queue", "_queued_bytes", "_transport", "_write_paused")
+    __slots__ = (
+        "_flusher",
+        "_limit",
+        "_no_messages",
+        "_overflow",
+        "_queue",
+        "_queued_bytes",
+        "_transport",
+        "_write_paused",
+    )
 
     def __init__(
         self, transport: asyncio.Transport, flusher: Flusher, limit: int, overflow: Overflow
@@ -44,6 +53,7 @@ class SendQueue(ABC):
         self._overflow = overflow
         self._queue: list[bytes] = []
         self._queued_bytes = 0
+        self._no_messages = 0  # how many frames of the queue are control frames, or the answer 101
         self._write_paused = False
 
     @property
@@ -52,14 +62,15 @@ class SendQueue(ABC):
         return self._queued_bytes + self._transport.get_write_buffer_size()
 
     def enqueue(self, frame: bytes) -> None:
-        """Add a frame; it is written at the end of this turn of the loop, if the peer reads."""
-        queue = self._queue
-        if not queue:
+        """Add a control frame; it is written at the end of this turn of the loop, if the peer reads.
+
+        `Connection.send` and `Hub.broadcast` add messages on their own, without this call.
+        """
+        if not self._queue:
             self._flusher.add(self)
-        queue.append(frame)
+        self._queue.append(frame)
         self._queued_bytes += len(frame)
-        if self._queued_bytes > EAGER_BYTES:
-            self.relieve()
+        self._no_messages += 1
 
     def relieve(self, overflow: Overflow | None = None) -> None:
         """Write now what has piled up, or apply the overflow policy to what cannot be written.
@@ -78,15 +89,20 @@ class SendQueue(ABC):
         if not queue or self._write_paused:
             return
         data = queue[0] if len(queue) == 1 else b"".join(queue)
-        self._queue = []
-        self._queued_bytes = 0
-        self._flusher.metrics.bytes_out += len(data)
+        metrics = self._flusher.metrics
+        metrics.bytes_out += len(data)
+        metrics.messages_out += len(queue) - self._no_messages
+        self._clear()
         self._transport.write(data)
 
     def discard_queue(self) -> None:
         """Drop every frame that is not written."""
+        self._clear()
+
+    def _clear(self) -> None:
         self._queue = []
         self._queued_bytes = 0
+        self._no_messages = 0
 
     def pause_writing(self) -> None:
         """Keep frames from now on: the transport's buffer is over its high-water mark."""
@@ -148,6 +164,7 @@ class Flusher:
         last_frames: list[bytes] = []
         last_data = b""
         written = 0
+        messages = 0
         for connection in pending:
             frames = connection._queue  # noqa: SLF001 - the inner loop of a fan-out
             if not frames or connection._write_paused:  # noqa: SLF001
@@ -163,6 +180,9 @@ class Flusher:
                 last_frames = frames
             connection._queue = []  # noqa: SLF001
             connection._queued_bytes = 0  # noqa: SLF001
+            messages += len(frames) - connection._no_messages  # noqa: SLF001
+            connection._no_messages = 0  # noqa: SLF001
             written += len(data)
             connection._transport.write(data)  # noqa: SLF001
         self.metrics.bytes_out += written
+        self.metrics.messages_out += messages

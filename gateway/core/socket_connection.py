@@ -35,6 +35,9 @@ __all__ = ["SocketConnection"]
 
 _BATCH: Final = 64  # most events parsed at once; bounds what a read of tiny frames turns into
 _LINGER_SECONDS: Final = 1.0
+# Looked up by name in a module: a member of an enumeration costs 60 ns more in Python 3.11.
+_OPEN: Final = State.OPEN
+_CLOSED: Final = State.CLOSED
 
 
 class SocketConnection(Connection, asyncio.Protocol):
@@ -91,7 +94,7 @@ class SocketConnection(Connection, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
         self.node.metrics.bytes_in += len(data)
-        if self._state is State.CLOSED:
+        if self._state is _CLOSED:
             # Whatever a peer still says after a failure is thrown away. Where its end cannot be awaited
             # (TLS has no half-close), its first answer is taken for it.
             if not self._transport.can_write_eof():
@@ -123,20 +126,22 @@ class SocketConnection(Connection, asyncio.Protocol):
         reader = self._reader
         metrics = self.node.metrics
         on_message = self._on_message
+        count = 0
         while True:
             pending = iter(reader.feed(data, _BATCH))
             for event in pending:
                 kind = type(event)
                 if kind is str or kind is bytes:
-                    if self._state is not State.OPEN:
+                    if self._state is not _OPEN:
                         continue
-                    metrics.messages_in += 1
+                    count += 1
                     try:
                         result = on_message(self, event)
                     except Exception as exc:  # noqa: BLE001 - a plugin's code: it ends this connection only
                         self.handler_failed(exc)
                         continue
                     if result is not None and self._waits_for(result):
+                        metrics.messages_in += count
                         self._put_back(pending)
                         return
                 else:
@@ -144,6 +149,7 @@ class SocketConnection(Connection, asyncio.Protocol):
             if not reader.has_more:
                 break
             data = b""
+        metrics.messages_in += count
         if reader.unfinished != self._watched:
             self._watch_unfinished()
 
@@ -196,7 +202,7 @@ class SocketConnection(Connection, asyncio.Protocol):
     def resume_writing(self) -> None:
         """Write what was kept, and the pong that stands for all pings since."""
         if self._pong is not None and self._state is State.OPEN:
-            self._queue.append(encode_pong(self._pong))
+            self.enqueue(encode_pong(self._pong))
         self._pong = None
         super().resume_writing()
 

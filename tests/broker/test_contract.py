@@ -82,7 +82,7 @@ class TestContract:
     async def test_publications_of_one_publisher_stay_in_order(
         self, broker: Broker, arrivals: Arrivals
     ) -> None:
-        """One publisher's publications arrive once each, in the order of the calls, over several groups too."""
+        """One publisher's publications arrive once each, in the order of the calls, over groups too."""
         self.subscribe(broker, arrivals, "a", "b")
         publications = [Publication("ab"[number % 2], str(number)) for number in range(500)]
         for publication in publications:
@@ -92,7 +92,7 @@ class TestContract:
     async def test_publish_counts_whom_it_reached_before_it_returned(
         self, broker: Broker, arrivals: Arrivals
     ) -> None:
-        """The result is the number of members here that have it by then; no one has what is not subscribed."""
+        """The result counts the members here that have it by then: none where nobody is subscribed."""
         assert broker.publish(Publication("nobody", "x")) == 0
         self.subscribe(broker, arrivals, "news")
         count = broker.publish(Publication("news", "x"))

@@ -96,7 +96,8 @@ class Tab:
 
     def __post_init__(self) -> None:
         def hear(message: ConsoleMessage) -> None:
-            if message.type in {"error", "warning"}:
+            ours = "willReadFrequently" in message.text  # `line_width` reads the canvas
+            if message.type in {"error", "warning"} and not ours:
                 self.complaints.append(message.text)
 
         self.page.on("console", hear)

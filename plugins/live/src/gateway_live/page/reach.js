@@ -103,6 +103,7 @@ export function wireReach(conversation) {
   wireForm(conversation);
   conversation.addEventListener("push", ({ detail }) => {
     prepend(byId("received"), received(detail), RECEIVED_KEPT);
-    toast(detail);
+    // Whoever pushed looks at the form, and is told its result there.
+    if (detail.from !== conversation.consumer) toast(detail);
   });
 }
