@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gateway.app.uses import Use, handler_uses, plugin_uses, way_uses
+from gateway.app.uses import Use, handler_uses, path_of, plugin_uses, way_uses
 from gateway.auth import builtin
 from gateway.config import (
     AuthenticationConfig,
@@ -159,6 +159,11 @@ class _Preparation:
             if cls is None:
                 self._unknown("no installed plugin gives this handler", use, known)
                 continue
+            path = path_of(self._draft, index)
+            for name in cls.required_params if path is not None else ():
+                if f"{{{name}}}" not in str(path).split("/"):
+                    message = f"handler {use.name!r} needs the parameter {{{name}}} in the route's path"
+                    self.problems.append(self._draft.problem(use.place, message))
             options = self._validate(use.options_place, cls.options_model, use.options)
             if options is not None:
                 self.handlers.setdefault(index, []).append(HandlerChoice(use.name, cls, options))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Draft, Path
 
-__all__ = ["Use", "handler_uses", "plugin_uses", "way_settings", "way_uses"]
+__all__ = ["Use", "handler_uses", "path_of", "plugin_uses", "way_settings", "way_uses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,12 @@ def handler_uses(draft: Draft) -> Iterator[tuple[int, Use]]:
             if isinstance(name, str) and not draft.bad.intersection((place, named_at)):
                 options = _options(_under(entry, "options"))
                 yield index, Use(named_at, name, (*place, "options"), options)
+
+
+def path_of(draft: Draft, index: int) -> str | None:
+    """Give the path of a route; `None` if it could not be read or is known to be wrong."""
+    path = _under(_list(_under(draft.data, "routes"))[index], "path")
+    return path if isinstance(path, str) and ("routes", index, "path") not in draft.bad else None
 
 
 def way_settings(draft: Draft) -> Mapping[str, Any]:

@@ -33,7 +33,7 @@ class Route:
     __slots__ = (
         "_templates",
         "authenticators",
-        "close_event",
+        "close_events",
         "config",
         "dispatch",
         "limits",
@@ -58,7 +58,7 @@ class Route:
         self.authenticators = authenticators
         self.open_event = dispatch.open
         self.message_event = _only(config.message_types, dispatch)
-        self.close_event = dispatch.close
+        self.close_events = dispatch.closes
         self._templates = tuple((text, tuple(_PLACEHOLDER.findall(text))) for text in config.groups)
 
     def groups(self, params: Mapping[str, str], identity: Identity | None) -> list[str]:

@@ -69,7 +69,7 @@ class SocketConnection(Connection, asyncio.Protocol):
         self._backlog: deque[Event] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._coroutine: Coroutine[Any, Any, Any] | None = None
-        self._close_event: tuple[int, str] | None = None
+        self._close_event: tuple[int, str, int] | None = None
         self._event_expired = False
         self._pong: bytes | None = None
         self._pings = 0
@@ -358,16 +358,21 @@ class SocketConnection(Connection, asyncio.Protocol):
         node.deadlines(limits.message_timeout_seconds, SocketConnection._message_late).end(self)
         if self._owned is not None:
             self._owned.close()
-        self._close_event = (code, reason)
+        self._close_event = (code, reason, 0)
         if self._task is None and not self._backlog:
             self._raise_close_event()
         return True
 
     def _raise_close_event(self) -> None:
-        assert self._close_event is not None  # noqa: S101 - set by the only step into CLOSED
-        code, reason = self._close_event
-        self._close_event = None
-        self._run(self._route.close_event, self, code, reason)
+        """Raise the close event with one handler after the other, whatever each makes of it."""
+        events = self._route.close_events
+        while self._close_event is not None and self._task is None:
+            code, reason, index = self._close_event
+            if index == len(events):
+                self._close_event = None
+                return
+            self._close_event = (code, reason, index + 1)
+            self._run(events[index], self, code, reason)
 
     def _await_end(self, seconds: float) -> None:
         """Give TCP a deadline to end."""

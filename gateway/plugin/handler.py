@@ -85,6 +85,9 @@ class Handler(Generic[OptionsType]):
     options_model: ClassVar[type[pydantic.BaseModel]] = Options
     """The model of this handler's options: taken from the base, as in `class Mine(Handler[MyOptions])`."""
 
+    required_params: ClassVar[tuple[str, ...]] = ()
+    """Path parameters that a route with this handler must have; `gateway check` judges it."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         model = find_options_model(cls, Handler)
@@ -112,6 +115,8 @@ class Handler(Generic[OptionsType]):
 
     def on_close(self, connection: Connection, code: int, reason: str) -> Any:
         """Called once, when the connection has ended; nothing can be sent any more.
+
+        It is called even if the connection ended before this handler's open event was its turn.
 
         Args:
             connection: The connection that ended; it has left its groups.

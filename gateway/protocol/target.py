@@ -16,6 +16,7 @@ _AUTHORITY: Final = re.compile(
     r"(?::(?P<port>[0-9]{1,5}))?"
 )
 _MAX_AUTHORITY_CHARACTERS: Final = 260  # a name of 253 (RFC 1035 section 2.3.4), its dot, and a port
+_TARGET: Final = re.compile(r"[!\"$-~]+")  # visible ASCII but for the number sign, which begins a fragment
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HIGHEST_PORT: Final = 65535
 
@@ -52,8 +53,8 @@ def parse_target(target: str, host: str) -> tuple[str, str]:
     Raises:
         Refused: `bad_target`.
     """
-    if not target.isascii() or "#" in target:
-        raise refuse("bad_target", "non-ASCII or with a fragment")
+    if not _TARGET.fullmatch(target):
+        raise refuse("bad_target", "fragment, or a character that has to be escaped")
     if not target.startswith("/"):
         scheme, separator, rest = target.partition("://")
         authority, slash, tail = rest.partition("/")

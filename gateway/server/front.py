@@ -180,7 +180,9 @@ class FrontProtocol(asyncio.Protocol):
         if self._made:
             self.refuse(refuse("timeout" if self._task is None else "check_timeout"))
         else:
-            self.done = True  # asyncio has the same deadline for TLS's own handshake, and ends TCP
+            # asyncio has the same deadline for TLS's own handshake and ends TCP, if that is not gone already.
+            self.done = True
+            self._gate.end(self)
 
     def stop(self) -> None:
         """End TCP, since the gateway stops; a request that has begun is answered first."""

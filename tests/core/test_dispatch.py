@@ -71,7 +71,7 @@ def test_handlers_without_the_event_are_left_out() -> None:
     dispatch = Dispatch([("base", Handler(None)), ("a", handler)])
     assert dispatch.message == handler.on_message
     assert dispatch.open(None) is None
-    assert dispatch.close(None, 1000, "") is None
+    assert dispatch.closes == ()
 
 
 def test_culprit_is_the_handler_whose_module_failed() -> None:
@@ -87,3 +87,45 @@ def test_culprit_is_the_handler_whose_module_failed() -> None:
     name, place = dispatch.culprit(caught.value)
     assert name == "failing"
     assert place.rpartition(":")[0] == __file__
+
+
+class Ends(Note):
+    """A handler that notes opens and closes, and fails or waits as its result says."""
+
+    def on_open(self, connection: Connection) -> Any:
+        """Note it."""
+        self.notes.append(f"{self.name} open")
+        return self.result
+
+    def on_close(self, connection: Connection, code: int, reason: str) -> Any:
+        """Note it, and misbehave."""
+        self.notes.append(f"{self.name} close {code}")
+        if self.result == "fail":
+            raise ValueError("as told")
+        return asyncio.Event().wait() if self.result == "wait" else self.result
+
+
+@pytest.mark.parametrize("misbehaviour", ["fail", "wait", HANDLED])
+async def test_every_handler_hears_of_the_end(serve_gateway, until, misbehaviour) -> None:
+    """A close event that fails, waits for ever or says `HANDLED` keeps no later handler from its own."""
+    notes: list[str] = []
+
+    class First(Ends):
+        def __init__(self, options: object) -> None:
+            super().__init__("first", notes, misbehaviour)
+
+    class Second(Ends):
+        def __init__(self, options: object) -> None:
+            super().__init__("second", notes)
+
+    yaml = """
+listen: {drain_seconds: 0}
+routes:
+  - {path: /t, handlers: [first, second], allow_missing_origin: true, limits: {handler_timeout_seconds: 0.1}}
+"""
+    server = await serve_gateway(yaml, handlers={"first": First, "second": Second})
+    async with server.connect("/t"):
+        await until(lambda: len(notes) == 2)
+    await until(lambda: len(notes) == 4)
+    assert notes == ["first open", "second open", "first close 1000", "second close 1000"]
+    assert len([line for line in server.log if line["level"] == "error"]) == (misbehaviour is not HANDLED)

@@ -206,7 +206,7 @@ async def open_page(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[T
     """Give a function that opens a page in a new tab and waits until it is connected.
 
     Its arguments are the URL, `beside` (a tab of the same window; `None` opens a window with a profile of its
-    own), `prepare` (called with the tab before the page is loaded), and what playwright's `new_context` takes.
+    own), `prepare` (called with the tab before it loads the page), and what playwright's `new_context` takes.
     """
     contexts = []
     tabs: list[Tab] = []
@@ -239,7 +239,7 @@ async def open_page(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[T
 
 @pytest.fixture
 def shipped() -> dict[str, Any]:
-    """The shipped gateway.yaml as data, changed only where a test would have to wait: five samples a second."""
+    """The shipped gateway.yaml as data, changed only where tests would have to wait: five samples a second."""
     config: dict[str, Any] = yaml.safe_load(SHIPPED.read_text("utf-8"))
     live = next(route for route in config["routes"] if route["path"] == "/live")
     live["handlers"][0]["options"]["interval_seconds"] = 0.2

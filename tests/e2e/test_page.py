@@ -12,7 +12,7 @@ from playwright.async_api import expect
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from playwright.async_api import Page, Request
+    from playwright.async_api import Page
 
     from gateway.testing import Served
 
@@ -28,12 +28,12 @@ async def no_polling(page: Page) -> None:
 
 async def test_page_loads_without_a_complaint(demo: Served, open_page: Callable[..., Awaitable[Any]]) -> None:
     """The browser finds nothing wrong with the page, which asks for nothing from elsewhere."""
-    asked: list[Request] = []
-    failed: list[Request] = []
+    asked: list[str] = []
+    failed: list[str] = []
 
     async def listen(page: Page) -> None:
-        page.on("request", lambda request: asked.append(request))
-        page.on("requestfailed", lambda request: failed.append(request))
+        page.on("request", lambda request: asked.append(urlsplit(request.url).netloc))
+        page.on("requestfailed", lambda request: failed.append(request.url))
         await page.add_init_script(
             "window.violations = [];"
             "document.addEventListener('securitypolicyviolation', (e) => violations.push(e.blockedURI));"
@@ -46,7 +46,7 @@ async def test_page_loads_without_a_complaint(demo: Served, open_page: Callable[
     assert await tab.page.evaluate("window.violations") == []
     assert failed == []
     assert len(asked) > 15
-    assert {urlsplit(request.url).netloc for request in asked} == {f"localhost:{demo.port}"}
+    assert set(asked) == {f"localhost:{demo.port}"}
     await expect(tab.at("link-text")).to_have_text("Connected")
 
 
@@ -65,7 +65,7 @@ async def test_push_chart_moves_without_any_request(
 
 
 async def test_poll_chart_moves_without_push(demo: Served, open_page: Callable[..., Awaitable[Any]]) -> None:
-    """With the connection stopped, the polled chart goes on and the pushed one stands; it comes back on demand."""
+    """With the connection stopped the polled chart goes on, and the pushed one stands until it is opened."""
     tab = await open_page(demo.http_url("/"))
     await tab.at("poll-interval").select_option("0.25")
     await tab.click("link-button")

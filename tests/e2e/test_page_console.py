@@ -79,25 +79,22 @@ async def test_close_with_a_private_code(demo: Served, open_page: Callable[..., 
     await tab.click("disconnect")
     assert await tab.log("closing") == "asked with code 4000 and reason “enough”"
     assert re.fullmatch(r"code 4000, reason (none|“enough”), wasClean true", await tab.log("close"))
-    [ended] = [line for line in demo.log if line["event"] == "connection_closed"] or [None]
-    assert ended is None or ended["code"] == 4000
     assert demo.node.metrics.closes[4000] == 1
 
 
 async def test_gateway_closes_with_its_reason(demo: Served, open_page: Callable[..., Awaitable[Any]]) -> None:
-    """The code and the reason that a gateway closes with are shown; a message over the limit is such a case."""
+    """The code and reason that a gateway closes with are shown, as after a message over the limit."""
     tab = await open_page(demo.http_url("/"))
-    await tab.keep_texts("buffered-amount")
     await tab.click("connect")
     await tab.log("open")
     await tab.at("message").fill("x" * 70_000)
     await tab.click("send")
     assert (await tab.log("close")).startswith("code 1009 (message too big), reason “")
-    await expect(tab.at("buffered-amount")).to_have_attribute("data-value", re.compile(r"^\d+$"))
-    assert "70,000 bytes" in await tab.kept_texts("buffered-amount")
 
 
-async def test_buffered_amount_rises_and_falls(demo: Served, open_page: Callable[..., Awaitable[Any]]) -> None:
+async def test_buffered_amount_rises_and_falls(
+    demo: Served, open_page: Callable[..., Awaitable[Any]]
+) -> None:
     """What the browser has yet to put on the wire is shown as it is sent, and 0 when it has gone."""
     tab = await open_page(demo.http_url("/"))
     await tab.click("connect")
@@ -119,7 +116,9 @@ async def test_refused_connection_is_an_error_event(
     await tab.at("console-url").press("Enter")
     assert await tab.log("error") == "a browser does not tell a page why"
     assert await tab.log("close") == "code 1006 (no closing handshake), reason none, wasClean false"
-    events = await tab.page.locator("#event-log li").evaluate_all("(items) => items.map((i) => i.dataset.event)")
+    events = await tab.page.locator("#event-log li").evaluate_all(
+        "(items) => items.map((i) => i.dataset.event)"
+    )
     assert events == ["connecting", "error", "close"]
     await expect(tab.at("ready-state")).to_have_text("CLOSED (3)")
     await tab.click("clear-log")
@@ -152,7 +151,8 @@ async def test_policy_keeps_the_console_at_home(
     await tab.at("console-url").fill(f"ws://127.0.0.1:{demo.port}/echo")
     await tab.click("connect")
     assert "Content-Security-Policy" in await tab.log("blocked")
-    await tab.log("close")
+    await tab.log("error")
+    await expect(tab.at("ready-state")).to_have_text("CLOSED (3)")
 
 
 async def test_subprotocol_is_negotiated(

@@ -80,7 +80,8 @@ async def test_counted_bytes_are_those_on_the_wire(
 ) -> None:
     """What the page reckons for each way is what went over its sockets, to within two percent."""
     tab = await open_page(
-        f"http://localhost:{relay.port}/", prepare=lambda page: page.route(FIGURES, lambda route: route.abort())
+        f"http://localhost:{relay.port}/",
+        prepare=lambda page: page.route(FIGURES, lambda route: route.abort()),
     )
     assert await tab.value("poll-bytes") == 0
     loaded = relay.size(websocket=False)

@@ -14,6 +14,8 @@ import pytest
 import yaml
 from playwright.async_api import expect
 
+from gateway.protocol.close_codes import CLOSE_CODES, Reconnect
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
@@ -31,7 +33,13 @@ COMMAND = (sys.executable, "-m", "gateway", "run")
 async def run_gateway(file: Path, port: int) -> AsyncIterator[int]:
     """Run the gateway as a process of its own; give the port when it serves; stop it in order at the end."""
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, "-c", str(file), "--port", str(port), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *COMMAND,
+        "-c",
+        str(file),
+        "--port",
+        str(port),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         assert process.stderr is not None
@@ -57,7 +65,7 @@ async def fixed_chance(page: Page) -> None:
 async def test_page_comes_back_to_a_gateway_that_was_away(
     shipped: dict[str, Any], tmp_path: Path, open_page: Callable[..., Awaitable[Any]]
 ) -> None:
-    """A stop shows 1001 and its reason, a countdown runs, and the page connects again when a gateway is back."""
+    """A stop shows 1001 and why, a countdown runs, and the page connects again when a gateway is back."""
     file = tmp_path / "gateway.yaml"
     file.write_text(yaml.safe_dump(shipped, allow_unicode=True), "utf-8")
     async with run_gateway(file, 0) as port:
@@ -113,3 +121,18 @@ async def test_page_stays_away_when_told_so(demo: Served, open_page: Callable[..
     assert demo.node.connections() == ()
     await tab.click("link-button")
     await expect(tab.at("link-text")).to_have_text("Connected")
+
+
+async def test_page_agrees_with_the_table_of_close_codes(
+    demo: Served, open_page: Callable[..., Awaitable[Any]]
+) -> None:
+    """For every code that a gateway sends, the page has its name, and comes back where the table says so."""
+    tab = await open_page(demo.http_url("/"))
+    told = await tab.page.evaluate(
+        "async (codes) => { const m = await import('/live/assets/close-codes.js');"
+        " return codes.map((code) => [m.describeCode(code), m.mayReconnect(code)]); }",
+        list(CLOSE_CODES),
+    )
+    assert told == [
+        [f"{row.code} ({row.name})", row.reconnect is not Reconnect.NO] for row in CLOSE_CODES.values()
+    ]

@@ -1,9 +1,9 @@
-"""What the tests of the protocol room share: frames as a test wants them, legal or not, and a meter of work."""
+"""What the tests of the protocol room share: frames and heads, legal or not, and a meter of work."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,22 +20,6 @@ HEAD = {
     "Sec-WebSocket-Key": ["dGhlIHNhbXBsZSBub25jZQ=="],
     "Sec-WebSocket-Version": ["13"],
 }
-
-
-class BuildFrame(Protocol):
-    """Builds a frame from the client; its defaults make a legal one."""
-
-    def __call__(
-        self,
-        opcode: int,
-        payload: bytes = b"",
-        *,
-        final: bool = True,
-        reserved: int = 0,
-        masked: bool = True,
-        width: int | None = None,
-        declared: int | None = None,
-    ) -> bytes: ...
 
 
 def build_frame(
@@ -99,7 +83,7 @@ def count_calls(work: Callable[[], Any]) -> int:
 
 
 @pytest.fixture(scope="session")
-def frame() -> BuildFrame:
+def frame() -> Callable[..., bytes]:
     """The builder of frames."""
     return build_frame
 

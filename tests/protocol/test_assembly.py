@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,7 +49,7 @@ def test_text_is_put_together(text: str, cuts: list[int]) -> None:
     data = text.encode()
     ends = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     assembly = Assembly(is_text=True)
-    for begin, end in zip(ends, ends[1:], strict=False):
+    for begin, end in pairwise(ends):
         assembly.add(data[begin:end])
     assert assembly.finish() == text
 

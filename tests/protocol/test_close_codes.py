@@ -44,7 +44,9 @@ def test_every_code_that_the_gateway_sends_has_a_row() -> None:
         node.attr
         for path in Path(gateway.__file__).parent.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "CloseCode"
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "CloseCode"
     }
     assert {CloseCode[name] for name in named} - NEVER_SENT <= CLOSE_CODES.keys()
     assert {IDENTITY_EXPIRED, IDENTITY_REVOKED} <= CLOSE_CODES.keys()

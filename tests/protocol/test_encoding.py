@@ -53,7 +53,13 @@ def test_memoryview_of_a_part() -> None:
 
 def test_frames_follow_each_other() -> None:
     """Frames joined into one write are read one by one."""
-    data = encode_message("a") + encode_ping(b"p") + encode_message(b"b" * 300) + encode_pong(b"") + encode_close(1000)
+    data = (
+        encode_message("a")
+        + encode_ping(b"p")
+        + encode_message(b"b" * 300)
+        + encode_pong(b"")
+        + encode_close(1000)
+    )
     assert [frame.opcode for frame in parse(data)] == [1, 9, 2, 10, 8]
 
 

@@ -37,7 +37,11 @@ BROKEN_FRAMES: list[tuple[str, Make, str]] = [
     ],
     ("unmasked and empty", lambda f: f(TEXT, masked=False), UNMASKED),
     *[
-        (f"RSV {bits:03b} on {op.name}", lambda f, op=op, bits=bits: f(op, b"\x03\xe8", reserved=bits), RESERVED)
+        (
+            f"RSV {bits:03b} on {op.name}",
+            lambda f, op=op, bits=bits: f(op, b"\x03\xe8", reserved=bits),
+            RESERVED,
+        )
         for op in (TEXT, BINARY, CLOSE, PING, PONG)
         for bits in range(1, 8)
     ],
@@ -146,7 +150,12 @@ def test_frame_is_judged_by_its_header(frame: Build, make: Make, count: int) -> 
         (65_535, lambda f: f(BINARY, declared=65_536), 10, 65_536),
         (65_536, lambda f: f(TEXT, declared=(1 << 63) - 1), 10, (1 << 63) - 1),
         (100, lambda f: f(TEXT, bytes(60), final=False) + f(CONT, declared=41), 68, 101),
-        (100, lambda f: f(TEXT, bytes(60), final=False) + f(PING, bytes(90)) + f(CONT, declared=41), 164, 101),
+        (
+            100,
+            lambda f: f(TEXT, bytes(60), final=False) + f(PING, bytes(90)) + f(CONT, declared=41),
+            164,
+            101,
+        ),
         (100, lambda f: f(BINARY, bytes(100), final=False) + f(CONT, declared=1, final=False), 108, 101),
         (100, lambda f: f(TEXT, final=False) + f(CONT, declared=70_000), 16, 70_000),
     ],
@@ -254,6 +263,8 @@ def test_close_bodies_without_a_code(frame: Build) -> None:
 def test_close_inside_a_fragmented_message(frame: Build) -> None:
     """A close frame may stand between fragments (RFC 6455 section 5.4); the message is given up."""
     reader = make_reader()
-    assert reader.feed(frame(TEXT, b"a", final=False) + frame(CLOSE, b"\x03\xe8")) == [CloseReceived(1000, "")]
+    assert reader.feed(frame(TEXT, b"a", final=False) + frame(CLOSE, b"\x03\xe8")) == [
+        CloseReceived(1000, "")
+    ]
     assert reader.feed(frame(CONT, b"b")) == []
     assert reader.unfinished == 0

@@ -63,7 +63,15 @@ def chunks(data: bytes, size: int) -> Iterable[bytes]:
 
 @pytest.mark.parametrize(
     "data",
-    [b"\x81", b"\x81\x85", b"\x81\x85\0\0\0", b"\x81\x85\0\0\0\0", b"\x81\x85\0\0\0\0aaaa", b"\x89\x81", b"\x01\x80\0\0\0\0"],
+    [
+        b"\x81",
+        b"\x81\x85",
+        b"\x81\x85\0\0\0",
+        b"\x81\x85\0\0\0\0",
+        b"\x81\x85\0\0\0\0aaaa",
+        b"\x89\x81",
+        b"\x01\x80\0\0\0\0",
+    ],
     ids=["1 byte", "2 bytes", "key cut", "header", "payload cut", "ping", "empty fragment"],
 )
 def test_what_has_begun_has_a_number(reader: FrameReader, data: bytes) -> None:
@@ -90,7 +98,9 @@ def test_nothing_prolongs_a_fragmented_message(reader: FrameReader, frame: Build
     """Fragments, pings and pongs, whole or in pieces, leave an unfinished message its number."""
     reader.feed(frame(TEXT, b"a", final=False))
     number = reader.unfinished
-    stream = (frame(PING, b"abc") + frame(PONG) + frame(CONT, b"b", final=False) + frame(CONT, final=False)) * 3
+    stream = (
+        frame(PING, b"abc") + frame(PONG) + frame(CONT, b"b", final=False) + frame(CONT, final=False)
+    ) * 3
     for size in (1, 7, len(stream)):
         for piece in chunks(stream, size):
             reader.feed(piece)
@@ -144,7 +154,7 @@ def test_nothing_is_unfinished_after_the_end(reader: FrameReader, frame: Build, 
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 3, 4, 5, 6, 7])
 def test_limit_keeps_what_lies_behind_it(reader: FrameReader, frame: Build, limit: int) -> None:
-    """A limited call gives that many events, of messages and control frames alike, and later calls the rest."""
+    """A limited call gives that many events, control frames counted, and later calls the rest."""
     stream = frame(TEXT, b"a") + frame(PING) + frame(BINARY, bytes(300)) + frame(TEXT, b"b", final=False)
     stream += frame(PONG) + frame(CONT, b"c") + frame(CLOSE)
     expected = ["a", PingReceived(b""), bytes(300), PongReceived(b""), "bc", CloseReceived(1005, "")]
@@ -203,9 +213,7 @@ def test_violation_waits_for_its_turn(reader: FrameReader, frame: Build) -> None
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 @pytest.mark.usefixtures("_traced")
-def test_memory_is_in_proportion_to_what_has_come(
-    reader: FrameReader, frame: Build, opcode: int
-) -> None:
+def test_memory_is_in_proportion_to_what_has_come(reader: FrameReader, frame: Build, opcode: int) -> None:
     """A frame that declares the limit takes memory for the bytes that came of it, a byte at a time too."""
     data = frame(opcode, b"a" * LIMIT)
     meter = Meter()
@@ -248,9 +256,7 @@ def test_empty_fragments_take_no_memory(frame: Build) -> None:
 )
 @pytest.mark.parametrize("fragments", [1, 10])
 @pytest.mark.usefixtures("_traced")
-def test_no_buffer_stays_big(
-    reader: FrameReader, frame: Build, step: int, fragments: int
-) -> None:
+def test_no_buffer_stays_big(reader: FrameReader, frame: Build, step: int, fragments: int) -> None:
     """After a big message the reader is as small as before, also with the start of the next one in it."""
     meter = Meter()
     for tail in (b"", b"\x81", frame(TEXT, bytes(10))[:9]):
@@ -269,9 +275,7 @@ def test_no_buffer_stays_big(
 
 @pytest.mark.parametrize("end", [b"\x88\x80\0\0\0\0", b"\xf1"], ids=["close", "violation"])
 @pytest.mark.usefixtures("_traced")
-def test_nothing_is_kept_after_the_end(
-    reader: FrameReader, frame: Build, end: bytes
-) -> None:
+def test_nothing_is_kept_after_the_end(reader: FrameReader, frame: Build, end: bytes) -> None:
     """A close or a violation frees what had come of a message, and later bytes are not kept."""
     meter = Meter()
     reader.feed(frame(BINARY, bytes(500_000), final=False))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +15,7 @@ from gateway.protocol.frames import FrameReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
     from gateway.protocol.events import Event
 
@@ -48,7 +48,10 @@ def frames(opcode: Any, payload: Any, **others: Any) -> st.SearchStrategy[Part]:
     """Give random frames; arguments are strategies or values."""
     fields = {"opcode": opcode, "payload": payload, **others}
     return st.fixed_dictionaries(
-        {name: value if isinstance(value, st.SearchStrategy) else st.just(value) for name, value in fields.items()}
+        {
+            name: value if isinstance(value, st.SearchStrategy) else st.just(value)
+            for name, value in fields.items()
+        }
     ).map(lambda values: Part(**values))
 
 
@@ -59,7 +62,7 @@ payloads = st.binary(max_size=12) | st.sampled_from((0, 125, 126, 127, 200, 65_5
 
 @st.composite
 def valid_messages(draw: st.DrawFn) -> list[Part]:
-    """A message in one frame or several, with control frames between them; text may be cut within characters."""
+    """A message in one frame or several, cut anywhere, with control frames between them."""
     opcode = draw(st.sampled_from((TEXT, BINARY)))
     payload = draw(texts if opcode is TEXT else payloads)
     cuts = sorted(draw(st.lists(st.integers(0, len(payload)), max_size=4)))
@@ -109,8 +112,8 @@ mistakes = st.sampled_from(
 
 @st.composite
 def sequences(draw: st.DrawFn) -> list[Part]:
-    """Legal messages; perhaps some frame among them has a mistake, or is any frame at all; perhaps a close."""
-    parts: list[Part] = sum(draw(st.lists(valid_messages(), min_size=1, max_size=5)), [])
+    """Legal messages; perhaps a frame among them has a mistake, or is any frame; perhaps a close."""
+    parts = [part for run in draw(st.lists(valid_messages(), min_size=1, max_size=5)) for part in run]
     at = draw(st.integers(0, len(parts) - 1))
     what = draw(st.sampled_from(("legal", "mistake", "mistake", "any")))
     if what == "mistake":
@@ -144,7 +147,7 @@ def drain(reader: FrameReader, data: bytes, limit: int | None) -> list[Event]:
 def test_every_cut_gives_the_same_events(
     frame: Build, parts: list[Part], limit: int, fragments: int, random: Random, junk: bytes
 ) -> None:
-    """After each byte the events and whether one is unfinished are the same, however reads and limits cut before it."""
+    """The events up to a byte, and whether one is unfinished there, are the same for every cut and limit."""
     stream = b"".join(frame(**part._asdict()) for part in parts) + junk
     reader = FrameReader(limit, fragments)
     events: list[Event] = []
@@ -240,7 +243,7 @@ class Strictness:
         self.fragments = 0
 
     def judge(self, part: Part) -> list[Event] | None:
-        """Give the events that the gateway owes for the next frame; `None` where it owes what the library gives."""
+        """Give the events that the gateway owes for a frame; `None` where it owes what the library gives."""
         is_control = part.opcode >= CLOSE
         over = part.size > self.limit - len(self.message or b"")
         if (

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,7 +50,9 @@ BAD = [
 # RFC 3629 section 4, and what its characters can begin with.
 TAIL = rb"[\x80-\xbf]"
 CHARACTERS = rb"""(?: [\x00-\x7f] | [\xc2-\xdf] T | \xe0 [\xa0-\xbf] T | [\xe1-\xec\xee\xef] T T
-    | \xed [\x80-\x9f] T | \xf0 [\x90-\xbf] T T | [\xf1-\xf3] T T T | \xf4 [\x80-\x8f] T T )*""".replace(b"T", TAIL)
+    | \xed [\x80-\x9f] T | \xf0 [\x90-\xbf] T T | [\xf1-\xf3] T T T | \xf4 [\x80-\x8f] T T )*""".replace(
+    b"T", TAIL
+)
 BEGINNINGS = rb"""(?: [\xc2-\xf4] | \xe0 [\xa0-\xbf] | [\xe1-\xec\xee\xef] T | \xed [\x80-\x9f]
     | (?: \xf0 [\x90-\xbf] | [\xf1-\xf3] T | \xf4 [\x80-\x8f] ) T? )?""".replace(b"T", TAIL)
 WHOLE = re.compile(CHARACTERS, re.VERBOSE)
@@ -62,7 +65,7 @@ def first_bad_byte(data: bytes) -> int | None:
 
 
 def bytes_until(data: bytes, violation: Violation) -> int:
-    """Give after how many bytes, fed one by one, a reader reports the violation, and that it reports no more."""
+    """Give after how many bytes, fed one by one, a reader reports the violation and nothing else."""
     reader = FrameReader(1000, 100)
     for count, byte in enumerate(data, start=1):
         events = reader.feed(bytes((byte,)))
@@ -104,7 +107,9 @@ def test_bad_close_reason(frame: Build, bad: bytes, place: int) -> None:
     assert bytes_until(data, NOT_A_REASON) == HEADER + 2 + place + 1
 
 
-@pytest.mark.parametrize("end", [b"\xc3", b"\xe2", b"\xe2\x82", b"\xed\x9f", b"\xf0\x9f\x98", b"\xf4\x8f\xbf"])
+@pytest.mark.parametrize(
+    "end", [b"\xc3", b"\xe2", b"\xe2\x82", b"\xed\x9f", b"\xf0\x9f\x98", b"\xf4\x8f\xbf"]
+)
 def test_text_that_ends_within_a_character(frame: Build, end: bytes) -> None:
     """Text or a reason that ends within a character is 1007 at its end, and not before."""
     for size in (0, 200):
@@ -121,7 +126,17 @@ def test_text_that_ends_within_a_character(frame: Build, end: bytes) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["\x00", "\x7f\x80", "߿ࠀ", "\ud7ff\ue000", "\ufeff", "\ufffe\uffff", "\U00010000", "\U0010ffff", "κόσμε 🎉"],
+    [
+        "\x00",
+        "\x7f\x80",
+        "߿ࠀ",
+        "\ud7ff\ue000",
+        "\ufeff",
+        "\ufffe\uffff",
+        "\U00010000",
+        "\U0010ffff",
+        "κόσμε 🎉",
+    ],
 )
 def test_good_text_in_every_cut(frame: Build, text: str) -> None:
     """Every character of Unicode passes, at the edges of its ranges too, wherever frames and reads cut it."""
@@ -151,7 +166,9 @@ def test_binary_is_no_text(frame: Build) -> None:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     start=st.text(max_size=6),
-    rest=st.lists(st.sampled_from((0x28, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xE0, 0xED, 0xF0, 0xF4)), max_size=5),
+    rest=st.lists(
+        st.sampled_from((0x28, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xE0, 0xED, 0xF0, 0xF4)), max_size=5
+    ),
     ends=st.sets(st.integers(0, 30)),
 )
 @example(start="", rest=[0xED, 0xA0], ends={1})
@@ -162,7 +179,7 @@ def test_any_text_is_judged_by_the_grammar(frame: Build, start: str, rest: list[
     stream = b""
     place = first_bad_byte(payload)
     expected = None
-    for index, (begin, end) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for index, (begin, end) in enumerate(pairwise(cuts)):
         if place is not None and begin <= place < end:
             expected = len(stream) + HEADER + place - begin + 1
         stream += frame(CONT if index else TEXT, payload[begin:end], final=end == len(payload))

@@ -55,3 +55,9 @@ async def test_bad_option_is_refused(serve_gateway: Callable[..., Awaitable[Serv
         await serve_gateway(
             f"routes: [{{path: '/chat/{{room}}', handlers: [{{name: chat, options: {{{options}}}}}]}}]"
         )
+
+
+async def test_route_needs_the_parameter(serve_gateway: Callable[..., Awaitable[Served]]) -> None:
+    """A route without `{room}` is refused before anyone connects."""
+    with pytest.raises(GatewayError, match=r":1:\d+: .*needs the parameter \{room\}"):
+        await serve_gateway("routes: [{path: /chat, handlers: [chat]}]")

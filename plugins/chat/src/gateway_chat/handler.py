@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, ClassVar, Final, assert_never
 
 from gateway import HANDLED, Handler
 from gateway_chat.errors import ChatError, RoomNameError, TextTooLongError
@@ -25,6 +25,8 @@ NO_SUCH_ROOM: Final = 4404
 
 class Chat(Handler[ChatOptions]):
     """The handler of chat rooms, for routes whose path has the parameter `{room}`."""
+
+    required_params: ClassVar[tuple[str, ...]] = ("room",)
 
     def on_start(self, node: Node) -> None:
         """Find out who is here on this node."""

@@ -18,9 +18,9 @@ const NAMES = new Map([
   [4403, "identity revoked"],
 ]);
 
-// Codes that tell of a fault or a restart that passes. All others would meet the same answer again:
-// the conversation is over, this page broke a rule, or its credentials no longer hold.
-const PASSING = new Set([1001, 1005, 1006, 1011, 1012, 1013, 1014]);
+// Codes that tell of a fault or a restart that passes, or that other credentials may open the door again. All others
+// would meet the same answer: the conversation is over, this page broke a rule, or its credentials were withdrawn.
+const PASSING = new Set([1001, 1005, 1006, 1011, 1012, 1013, 1014, 4401]);
 
 /** Name a close code: `1012 (service restart)`, or the bare number of a private code. */
 export function describeCode(code) {

@@ -1,0 +1,323 @@
+"""Tests of the judging of a configuration together with the plugins: each refusal, with its line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway import Authenticator, Handler, Options, hookimpl
+from gateway.app import prepare
+from gateway.config import ConfigError
+from gateway.plugin.manager import Plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from gateway.app import Prepared
+
+
+class Loudness(Options):
+    """Options of the handler, of the plugin, and of the way."""
+
+    decibels: int = 60
+
+
+class Shout(Handler[Loudness]):
+    """A handler with options."""
+
+
+class Whisper(Handler):
+    """A handler without."""
+
+
+class Handshake(Authenticator[Loudness]):
+    """A way to authenticate."""
+
+
+class Shouting:
+    """A plugin that is not installed."""
+
+    @hookimpl
+    def gateway_handlers(self) -> Mapping[str, type[Handler[Any]]]:
+        """Name the handlers."""
+        return {"shout": Shout, "whisper": Whisper}
+
+    @hookimpl
+    def gateway_authenticators(self) -> Mapping[str, type[Authenticator[Any]]]:
+        """Name the way."""
+        return {"handshake": Handshake}
+
+    @hookimpl
+    def gateway_options(self) -> type[Options]:
+        """Give the model."""
+        return Loudness
+
+
+class Broken:
+    """A plugin with a misspelt hook."""
+
+    @hookimpl
+    def gateway_sart(self, node: Any) -> None:
+        """Never called."""
+
+
+SHOUTING = Plugin("shouting", "shout-plugin", "1", Shouting())
+
+
+@pytest.fixture
+def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Prepared]:
+    """A function that judges a text as `gateway.yaml`, with plugins that are not installed."""
+    monkeypatch.chdir(tmp_path)
+
+    def judge(text: str, *plugins: Plugin, **environ: str) -> Prepared:
+        (tmp_path / "gateway.yaml").write_text(text, encoding="utf-8")
+        return prepare("gateway.yaml", environ, plugins or (SHOUTING,))
+
+    return judge
+
+
+@pytest.fixture
+def refusals(judge: Callable[..., Prepared]) -> Callable[..., list[str]]:
+    """A function that judges a text which must be refused; it gives the lines of the error."""
+
+    def refusals(text: str, *plugins: Plugin, **environ: str) -> list[str]:
+        with pytest.raises(ConfigError) as caught:
+            judge(text, *plugins, **environ)
+        return str(caught.value).splitlines()
+
+    return refusals
+
+
+class TestGood:
+    """What a good configuration is made into."""
+
+    def test_handlers_are_resolved_in_the_order_of_the_file(self, judge: Callable[..., Prepared]) -> None:
+        """Each use of a handler has its class and its own validated options."""
+        prepared = judge("""
+routes:
+  - path: /a
+    handlers: [whisper, {name: shout, options: {decibels: 90}}, shout]
+  - path: /b
+  - {path: /c, handlers: [shout]}
+""")
+        found = [
+            [(choice.name, choice.handler, choice.options) for choice in choices]
+            for choices in prepared.handlers
+        ]
+        plain = ("shout", Shout, Loudness())
+        assert found == [
+            [("whisper", Whisper, Options()), ("shout", Shout, Loudness(decibels=90)), plain],
+            [],
+            [plain],
+        ]
+
+    def test_plugin_options_are_validated(self, judge: Callable[..., Prepared]) -> None:
+        """Each plugin has its options, those of the file or the defaults."""
+        assert judge("plugins: {shouting: {options: {decibels: 3}}}").plugin_options["shouting"] == Loudness(
+            decibels=3
+        )
+        assert judge("").plugin_options["shouting"] == Loudness()
+
+    def test_ways_that_a_route_names_are_resolved(self, judge: Callable[..., Prepared]) -> None:
+        """A way that a route names has its class and options."""
+        prepared = judge("routes: [{path: /a, authenticate: [handshake, token]}]")
+        assert prepared.authenticators["handshake"] == (Handshake, Loudness())
+        assert set(prepared.authenticators) == {"handshake", "token"}
+
+    def test_a_way_of_a_plugin_takes_its_settings(self, judge: Callable[..., Prepared]) -> None:
+        """Settings of a plugin's way stand beside those of the built-in ones."""
+        prepared = judge("""
+authentication: {handshake: {decibels: 7}}
+routes: [{path: /a, authenticate: [handshake]}]
+""")
+        assert prepared.authenticators["handshake"] == (Handshake, Loudness(decibels=7))
+
+    def test_a_disabled_plugin_gives_nothing(self, refusals: Callable[..., list[str]]) -> None:
+        """A plugin that is switched off is not used, and its handlers are unknown."""
+        text = """
+plugins: {live: {enabled: false}}
+routes: [{path: /a, handlers: [live]}]
+"""
+        assert refusals(text) == [
+            "gateway.yaml:3:31: routes[0].handlers[0]: no installed plugin gives this handler: 'live'"
+        ]
+
+    def test_values_of_the_environment_reach_options(self, judge: Callable[..., Prepared]) -> None:
+        """`${NAME}` is filled in before options are validated."""
+        text = "plugins:\n  shouting:\n    options:\n      decibels: ${LOUD}\n"
+        assert judge(text, LOUD="8").plugin_options["shouting"] == Loudness(decibels=8)
+
+
+class TestNames:
+    """Names in the file that nothing stands behind."""
+
+    def test_an_unknown_handler(self, refusals: Callable[..., list[str]]) -> None:
+        """A handler that no plugin gives is refused at its line, and the nearest one is offered."""
+        text = """
+routes:
+  - path: /a
+    handlers:
+      - shuot
+      - name: nothing-like-it
+"""
+        place = "routes[0].handlers"
+        fact = "no installed plugin gives this handler"
+        assert refusals(text) == [
+            f"gateway.yaml:5:9: {place}[0]: {fact}: 'shuot' (did you mean 'shout'?)",
+            f"gateway.yaml:6:15: {place}[1].name: {fact}: 'nothing-like-it'",
+        ]
+
+    def test_an_unknown_way(self, refusals: Callable[..., list[str]]) -> None:
+        """A way that no plugin gives is refused at every line that names it."""
+        text = """
+authentication:
+  tokn: {}
+routes:
+  - path: /a
+    authenticate: [tokn]
+"""
+        fact = "no installed plugin gives this way to authenticate: 'tokn' (did you mean 'token'?)"
+        assert refusals(text) == [
+            f"gateway.yaml:3:3: authentication.tokn: {fact}",
+            f"gateway.yaml:6:20: routes[0].authenticate[0]: {fact}",
+        ]
+
+    def test_a_plugin_that_is_not_installed(self, refusals: Callable[..., list[str]]) -> None:
+        """A plugin that the file names must be installed; the nearest name is offered."""
+        text = """
+plugins:
+  shoutin: {options: {decibels: 3}}
+  nothing-like-it: {}
+"""
+        assert refusals(text) == [
+            "gateway.yaml:3:3: plugins.shoutin: plugin 'shoutin' is not installed (did you mean 'shouting'?)",
+            "gateway.yaml:4:3: plugins.nothing-like-it: plugin 'nothing-like-it' is not installed",
+        ]
+
+
+class TestOptions:
+    """Options in the file that their model refuses."""
+
+    def test_options_of_a_handler(self, refusals: Callable[..., list[str]]) -> None:
+        """Each error of a handler's options has its line, and a misspelt key its hint."""
+        text = """
+routes:
+  - path: /a
+    handlers:
+      - name: shout
+        options:
+          decibels: very
+          decibel: 3
+      - {name: whisper, options: {decibels: 3}}
+"""
+        assert refusals(text) == [
+            "gateway.yaml:7:21: routes[0].handlers[0].options.decibels: not a whole number: 'very'",
+            "gateway.yaml:8:11: routes[0].handlers[0].options.decibel: unknown key (did you mean 'decibels'?)",
+            "gateway.yaml:9:35: routes[0].handlers[1].options.decibels: unknown key",
+        ]
+
+    def test_options_of_a_plugin(self, refusals: Callable[..., list[str]]) -> None:
+        """A plugin's options are validated by its own model, at their lines."""
+        text = """
+plugins:
+  shouting:
+    options: {decibels: very}
+  echo:
+    options: {loud: true}
+"""
+        assert refusals(text) == [
+            "gateway.yaml:4:25: plugins.shouting.options.decibels: not a whole number: 'very'",
+            "gateway.yaml:6:15: plugins.echo.options.loud: unknown key",
+        ]
+
+    def test_options_of_a_way(self, refusals: Callable[..., list[str]]) -> None:
+        """Settings of a way that a route names are validated by the way's model."""
+        text = """
+authentication: {handshake: {decibels: very}}
+routes: [{path: /a, authenticate: [handshake]}]
+"""
+        (line,) = refusals(text)
+        assert line == "gateway.yaml:2:40: authentication.handshake.decibels: not a whole number: 'very'"
+
+
+class TestPlugins:
+    """Plugins with something wrong, which the file names or not."""
+
+    def test_at_the_line_that_names_it(self, refusals: Callable[..., list[str]]) -> None:
+        """A problem of a plugin that the file names stands at that line, with its distribution."""
+        text = "\nplugins:\n  broken: {}\n"
+        fact = "there is no hook gateway_sart (did you mean 'gateway_start'?)"
+        assert refusals(text, Plugin("broken", "broken-plugin", "1", Broken())) == [
+            f"gateway.yaml:3:3: plugins.broken: plugin 'broken' of distribution 'broken-plugin': {fact}"
+        ]
+
+    def test_where_no_line_names_it(self, refusals: Callable[..., list[str]]) -> None:
+        """A problem of another plugin stands at the section of plugins, or at the file's beginning."""
+        plugin = Plugin("broken", "broken-plugin", "1", Broken())
+        fact = "plugin 'broken' of distribution 'broken-plugin': there is no hook gateway_sart"
+        (line,) = refusals("\nplugins:\n  echo: {}\n", plugin)
+        assert line.startswith(f"gateway.yaml:2:1: plugins: {fact}")
+        (line,) = refusals("\nroutes: []\n", plugin)
+        assert line.startswith("gateway.yaml:")
+        assert f": plugins: {fact}" in line
+
+    def test_two_plugins_of_one_name(self, refusals: Callable[..., list[str]]) -> None:
+        """Two distributions with one plugin name are both told."""
+        other = Plugin("shouting", "loud-plugin", "2", Shouting())
+        fact = "its name is taken by distribution 'shout-plugin'"
+        assert refusals("\nplugins:\n  shouting: {}\n", SHOUTING, other) == [
+            f"gateway.yaml:3:3: plugins.shouting: plugin 'shouting' of distribution 'loud-plugin': {fact}"
+        ]
+
+    def test_two_plugins_with_one_handler(self, refusals: Callable[..., list[str]]) -> None:
+        """A handler name that two plugins give is refused even where no route names it."""
+        lines = refusals("", SHOUTING, Plugin("loud", "loud-plugin", "2", Shouting()))
+        facts = [line.split("distribution 'loud-plugin': ")[1] for line in lines]
+        by = "is also given by plugin 'shouting' of distribution 'shout-plugin'"
+        assert facts == [
+            f"handler 'shout' {by}",
+            f"handler 'whisper' {by}",
+            f"way to authenticate 'handshake' {by}",
+        ]
+
+
+class TestTogether:
+    """All errors come at once."""
+
+    def test_every_kind_of_error_in_the_order_of_the_lines(self, refusals: Callable[..., list[str]]) -> None:
+        """A file with errors of its own is judged for handlers, plugins and options as well."""
+        text = """
+lisen: {}
+routes:
+  - path: /a
+    handlers: [shuot, {name: shout, options: {decibels: very}}]
+    overflow: never
+  - path: b
+listen:
+  tls: {certificate: none.pem, key: none.pem}
+plugins:
+  shoutin: {}
+"""
+        lines = refusals(text)
+        assert [line.split(":")[1] for line in lines if "none.pem" not in line] == sorted(
+            (line.split(":")[1] for line in lines if "none.pem" not in line), key=int
+        )
+        for part in ("lisen", "shuot", "very", "never", "routes[1].path", "shoutin"):
+            assert any(part in line for line in lines), part
+
+    def test_a_file_that_is_no_yaml(self, refusals: Callable[..., list[str]]) -> None:
+        """Where nothing can be read, that is the one error."""
+        (line,) = refusals("routes: [")
+        assert line.startswith("gateway.yaml:1:")
+
+    def test_secrets_stay_out_of_the_errors(self, refusals: Callable[..., list[str]]) -> None:
+        """A value of the environment is told by its name only."""
+        secret = "hunter2-" + "secret"
+        text = "routes: [{path: /a, handlers: ['${HANDLER}', {name: shout, options: {decibels: '${LOUD}'}}]}]"
+        lines = refusals(text, HANDLER=secret, LOUD=secret)
+        assert len(lines) == 2
+        assert secret not in "\n".join(lines)
+        assert "HANDLER" in lines[0]
+        assert "LOUD" in lines[1]

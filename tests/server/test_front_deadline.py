@@ -1,0 +1,202 @@
+"""Tests of the front: what does not come to an end is cut, at one deadline whatever trickles."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROUTES = """
+routes:
+  - path: /echo
+    handlers: [echo]
+    allow_missing_origin: true
+"""
+SOON = {"opening_timeout_seconds": 0.3}
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+tls_only = pytest.mark.parametrize("secure", [True], ids=["tls"])
+plain_only = pytest.mark.parametrize("secure", [False], ids=["plain"])
+
+
+def client_hello() -> bytes:
+    """Give the first flight of a TLS handshake."""
+    outgoing = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+async def test_silence(start: Callable, dial: Callable, refused: Callable) -> None:
+    """A TCP connection on which nothing comes is told so, and ended."""
+    server = await start(ROUTES, listen=SOON)
+    await refused(server, await dial(server), 408, "timeout")
+
+
+async def test_half_a_header(start: Callable, ask: Callable, opening: Callable, refused: Callable) -> None:
+    """A header that stops in the middle is told so, and ended."""
+    server = await start(ROUTES, listen=SOON)
+    await refused(server, await ask(server, opening()[:-3]), 408, "timeout")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"X-Endless: " + b"x" * 5000, b"X: y\r\n" * 800, b"\r\n" * 2500],
+    ids=["value", "lines", "empty lines"],
+)
+async def test_trickled_header(
+    start: Callable, ask: Callable, refused: Callable, opening: Callable, data: bytes
+) -> None:
+    """A header that comes byte by byte is cut at the deadline of its beginning, not of its last byte."""
+    server = await start(ROUTES, listen=SOON)
+    wire = await ask(server, b"" if data.startswith(b"\r\n") else opening()[:-2])
+    await wire.trickle(data)
+    await refused(server, wire, 408, "timeout")
+
+
+async def test_peer_that_does_not_end_tcp(
+    start: Callable, ask: Callable, opening: Callable, until: Callable, pending: Callable
+) -> None:
+    """After a refusal a client that keeps TCP open, and sends on, is cut."""
+    server = await start(ROUTES)
+    wire = await ask(server, opening("/nothing") + b"x" * 100_000)
+    assert (await wire.answer()).status == 404
+    await until(lambda: pending(server) == 0)  # though this end has not been closed
+    assert await wire.cut() == b""
+    assert server.node.metrics.bytes_in == 0
+
+
+async def test_peer_that_leaves(
+    start: Callable, ask: Callable, opening: Callable, until: Callable, pending: Callable, alive: Callable
+) -> None:
+    """A client that goes in the middle of its header is forgotten before the deadline."""
+    server = await start(ROUTES)
+    wire = await ask(server, REQUEST)
+    assert (await wire.answer()).status == 200
+    wire.send(opening()[:30])
+    await until(lambda: pending(server) == 1)
+    await wire.close()
+    await until(lambda: pending(server) == 0)
+    assert server.node.metrics.refusals == {}
+    await until(lambda: alive("FrontProtocol") == 0)
+
+
+async def test_peer_that_shuts_its_side(
+    start: Callable, ask: Callable, opening: Callable, until: Callable, pending: Callable, secure: bool
+) -> None:
+    """A client that has said all it will say, with half a header, is not waited for."""
+    server = await start(ROUTES)
+    wire = await ask(server, REQUEST)
+    assert (await wire.answer()).status == 200
+    wire.send(opening()[:30])
+    await until(lambda: pending(server) == 1)
+    if secure:
+        wire.writer.close()
+    else:
+        wire.writer.write_eof()
+    assert await wire.cut() == b""
+    await until(lambda: pending(server) == 0)
+
+
+@plain_only
+async def test_peer_that_leaves_at_once(
+    start: Callable, dial: Callable, until: Callable, pending: Callable, alive: Callable
+) -> None:
+    """A client that says nothing and goes is forgotten before the deadline."""
+    server = await start(ROUTES)
+    wire = await dial(server)
+    await until(lambda: pending(server) == 1)
+    await wire.close()
+    await until(lambda: pending(server) == 0)
+    await until(lambda: alive("FrontProtocol") == 0)
+
+
+@plain_only
+async def test_tls_on_the_plain_port(start: Callable, ask: Callable, refused: Callable) -> None:
+    """A TLS handshake on the plain port is refused at its first byte."""
+    server = await start(ROUTES)
+    for data in (client_hello(), client_hello()[:1]):
+        wire = await ask(server, data)
+        await refused(server, wire, 400, "malformed_request")
+    assert server.log[-1]["detail"] == "TLS on the plain port"
+
+
+@tls_only
+@pytest.mark.parametrize("data", [b"", client_hello()[:1], client_hello()[:100], client_hello()], ids=len)
+async def test_tls_that_is_never_finished(
+    start: Callable, ask: Callable, until: Callable, pending: Callable, data: bytes, alive: Callable
+) -> None:
+    """A TLS handshake that stops is cut at the deadline, wherever it stops."""
+    server = await start(ROUTES, listen=SOON)
+    wire = await ask(server, data, tls=False)
+    await wire.cut()
+    await until(lambda: pending(server) == 0)
+    await wire.close()
+    await until(lambda: alive("FrontProtocol") == 0)
+    assert server.node.metrics.refusals == {}
+
+
+@tls_only
+async def test_trickled_tls(start: Callable, dial: Callable, until: Callable, pending: Callable) -> None:
+    """A TLS handshake that comes byte by byte is cut as well."""
+    server = await start(ROUTES, listen=SOON)
+    wire = await dial(server, tls=False)
+    await wire.trickle(b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03" + b"x" * 5000)
+    await wire.cut()
+    await until(lambda: pending(server) == 0)
+
+
+@tls_only
+async def test_deadline_spans_tls_and_the_header(
+    start: Callable, dial: Callable, until: Callable, pending: Callable, client_tls: ssl.SSLContext
+) -> None:
+    """The deadline runs from accepting TCP: time that TLS takes is not given again to the header."""
+    server = await start(ROUTES, listen={"opening_timeout_seconds": 60})
+    wire = await dial(server, tls=False)
+    await until(lambda: pending(server) == 1)
+    begun = [
+        next(iter(deadlines._items.values())) for deadlines in server.node._deadlines.values() if deadlines
+    ]
+    await wire.writer.start_tls(client_tls, server_hostname="localhost")
+    # An answer on another TCP connection shows that the server has taken note of what came before.
+    other = await dial(server)
+    other.send(REQUEST)
+    assert (await other.answer()).status == 200
+    await until(lambda: pending(server) == 1)
+    assert begun == [
+        next(iter(deadlines._items.values())) for deadlines in server.node._deadlines.values() if deadlines
+    ]
+
+
+@tls_only
+@pytest.mark.parametrize(
+    "data", [REQUEST, b"\x00" * 100, b"\x16\x03\x01\x00\x05hello"], ids=["http", "zeros", "junk"]
+)
+async def test_no_tls_on_the_tls_port(start: Callable, ask: Callable, data: bytes) -> None:
+    """Whoever does not speak TLS on the TLS port is not answered in HTTP."""
+    server = await start(ROUTES)
+    wire = await ask(server, data, tls=False)
+    assert b"HTTP" not in await wire.cut()
+    assert server.node.metrics.refusals == {}
+
+
+async def test_many_at_once(
+    start: Callable, dial: Callable, opening: Callable, accepted: Callable, until: Callable, pending: Callable
+) -> None:
+    """Silent TCP connections do not keep others from opening, and all of them are cut."""
+    server = await start(ROUTES, listen={"opening_timeout_seconds": 1})
+    silent = await asyncio.gather(*(dial(server) for _ in range(50)))
+    wire = await dial(server)
+    wire.send(opening())
+    await accepted(wire)
+    for other in silent:
+        assert (await other.answer()).status == 408
+        await other.close()
+    await until(lambda: server.node.metrics.refusals["timeout"] == 50)
+    assert len(server.node.hub) == 1
