@@ -40,7 +40,7 @@ def plugin_uses(draft: Draft) -> Iterator[tuple[Use, bool]]:
 
 
 def handler_uses(draft: Draft) -> Iterator[tuple[int, Use]]:
-    """Give the handlers that routes name, with the index of the route; what is known to be wrong is left out."""
+    """Give the handlers that routes name, with the index of the route; what is wrong is left out."""
     for index, route in enumerate(_list(_under(draft.data, "routes"))):
         for position, entry in enumerate(_list(_under(route, "handlers"))):
             place: Path = ("routes", index, "handlers", position)

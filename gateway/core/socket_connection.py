@@ -12,22 +12,20 @@ The handlers' close event is raised by the step into CLOSED, which is made once.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from contextlib import suppress
-from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.models import Overflow
-from gateway.core.connection import Connection, State
-from gateway.core.stepping import as_coroutine
+from gateway.core.connection import State
+from gateway.core.ping_connection import PingConnection
 from gateway.protocol.close_codes import CloseCode
-from gateway.protocol.encoding import encode_close, encode_ping, encode_pong
+from gateway.protocol.encoding import encode_close
 from gateway.protocol.events import CloseReceived, PingReceived, PongReceived, Violation
 from gateway.protocol.frames import FrameReader
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Iterable
 
     from gateway.protocol.events import Event
 
@@ -40,7 +38,7 @@ _OPEN: Final = State.OPEN
 _CLOSED: Final = State.CLOSED
 
 
-class SocketConnection(Connection, asyncio.Protocol):
+class SocketConnection(PingConnection, asyncio.Protocol):
     """A connection and the asyncio protocol of its socket, in one object to save memory.
 
     Its arguments are those of `Connection`.
@@ -48,16 +46,8 @@ class SocketConnection(Connection, asyncio.Protocol):
 
     __slots__ = (
         "_backlog",
-        "_close_event",
-        "_coroutine",
-        "_event_expired",
         "_on_message",
-        "_ping_sent_at",
-        "_pings",
-        "_pings_since",
-        "_pong",
         "_reader",
-        "_task",
         "_watched",
     )
 
@@ -67,14 +57,6 @@ class SocketConnection(Connection, asyncio.Protocol):
         self._reader = FrameReader(limits.max_message_bytes, limits.max_fragments)
         self._on_message = self._route.message_event
         self._backlog: deque[Event] | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._coroutine: Coroutine[Any, Any, Any] | None = None
-        self._close_event: tuple[int, str, int] | None = None
-        self._event_expired = False
-        self._pong: bytes | None = None
-        self._pings = 0
-        self._pings_since = 0.0
-        self._ping_sent_at: float | None = None
         self._watched = 0
 
     # Life: from the opening handshake on.
@@ -85,8 +67,7 @@ class SocketConnection(Connection, asyncio.Protocol):
         node.hub.add(self)
         for group in self._route.groups(self.params, self.identity):
             node.hub.join(self, group)
-        if self._route.limits.ping_interval_seconds:
-            node.deadlines(self._route.limits.ping_interval_seconds, SocketConnection._ping).begin(self)
+        self.start_pings()
         self._run(self._route.open_event, self)
 
     # What asyncio calls.
@@ -184,35 +165,6 @@ class SocketConnection(Connection, asyncio.Protocol):
         elif type(event) is Violation:
             self.fail(event.code, event.reason)
 
-    def _take_ping(self, payload: bytes) -> None:
-        now = self.node.loop.time()
-        if now - self._pings_since >= 1:
-            self._pings_since = now
-            self._pings = 0
-        self._pings += 1
-        limit = self._route.limits.max_pings_per_second
-        if self._pings > limit:
-            self.fail(CloseCode.POLICY_VIOLATION, f"too many pings a second, limit {limit}")
-        elif self._state is State.OPEN:
-            if self._write_paused:
-                self._pong = payload  # the newest one answers for those before it (RFC 6455 section 5.5.3)
-            else:
-                self.enqueue(encode_pong(payload))
-
-    def resume_writing(self) -> None:
-        """Write what was kept, and the pong that stands for all pings since."""
-        if self._pong is not None and self._state is State.OPEN:
-            self.enqueue(encode_pong(self._pong))
-        self._pong = None
-        super().resume_writing()
-
-    def _take_pong(self) -> None:
-        if self._ping_sent_at is not None:
-            self.round_trip_seconds = time.monotonic() - self._ping_sent_at
-            self._ping_sent_at = None
-            timeout = self._route.limits.pong_timeout_seconds
-            self.node.deadlines(timeout, SocketConnection._pong_missing).end(self)
-
     def _take_close(self, event: CloseReceived) -> None:
         if self._state is State.OPEN:
             self.enqueue(encode_close(None if event.code == CloseCode.NO_STATUS_RCVD else event.code))
@@ -230,51 +182,6 @@ class SocketConnection(Connection, asyncio.Protocol):
             deadlines.begin(self)
         else:
             deadlines.end(self)
-
-    # Handlers that wait.
-
-    def _run(self, event: Any, *arguments: Any) -> None:
-        try:
-            result = event(*arguments)
-        except Exception as exc:  # noqa: BLE001 - a plugin's code: it ends this connection only
-            self.handler_failed(exc)
-            return
-        if result is not None:
-            self._waits_for(result)
-
-    def _waits_for(self, result: Any) -> bool:
-        """Start what an `async` event returned; tell whether it waits."""
-        if not isawaitable(result):
-            return False
-        coroutine = as_coroutine(result)
-        try:
-            task = self.node.stepper.start(coroutine)
-        except Exception as exc:  # noqa: BLE001 - a plugin's code: it ends this connection only
-            self.handler_failed(exc)
-            return False
-        if task is None:
-            return False
-        self._task = task
-        self._coroutine = coroutine
-        self.node.event_tasks.add(task)
-        self._handler_deadlines().begin(self)
-        task.add_done_callback(self._event_ended)
-        return True
-
-    def _handler_deadlines(self) -> Any:
-        return self.node.deadlines(self._route.limits.handler_timeout_seconds, SocketConnection._event_late)
-
-    def _event_ended(self, task: asyncio.Task[Any]) -> None:
-        self._task = None
-        self._coroutine = None
-        self.node.event_tasks.discard(task)
-        self._handler_deadlines().end(self)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.handler_failed(error)
-        elif task.cancelled() and not self._event_expired:
-            self.fail(CloseCode.INTERNAL_ERROR, "handler was cancelled")
-        self._event_expired = False
-        self._go_on()
 
     def _go_on(self) -> None:
         """Raise the events that were kept, until a handler waits again."""
@@ -330,20 +237,6 @@ class SocketConnection(Connection, asyncio.Protocol):
         """End the connection with 1003: its route does not take this type of message."""
         self.fail(CloseCode.UNSUPPORTED_DATA, "this route does not take messages of this type")
 
-    def handler_failed(self, error: BaseException) -> None:
-        """End the connection with 1011 and log what a handler raised."""
-        self.node.metrics.handler_errors += 1
-        handler, place = self._route.dispatch.culprit(error)
-        self.node.log.error(
-            "handler_failed",
-            connection=self.id,
-            route=self.route,
-            handler=handler,
-            where=place,
-            exc_info=error,
-        )
-        self.fail(CloseCode.INTERNAL_ERROR, "internal error")
-
     def _finish(self, code: int, reason: str) -> bool:
         """Step into CLOSED; tell whether this call made the step."""
         if self._state is State.CLOSED:
@@ -353,8 +246,7 @@ class SocketConnection(Connection, asyncio.Protocol):
         limits = self._route.limits
         node.hub.remove(self)
         node.metrics.closes[code] += 1
-        node.deadlines(limits.ping_interval_seconds, SocketConnection._ping).end(self)
-        node.deadlines(limits.pong_timeout_seconds, SocketConnection._pong_missing).end(self)
+        self.stop_pings()
         node.deadlines(limits.message_timeout_seconds, SocketConnection._message_late).end(self)
         if self._owned is not None:
             self._owned.close()
@@ -362,17 +254,6 @@ class SocketConnection(Connection, asyncio.Protocol):
         if self._task is None and not self._backlog:
             self._raise_close_event()
         return True
-
-    def _raise_close_event(self) -> None:
-        """Raise the close event with one handler after the other, whatever each makes of it."""
-        events = self._route.close_events
-        while self._close_event is not None and self._task is None:
-            code, reason, index = self._close_event
-            if index == len(events):
-                self._close_event = None
-                return
-            self._close_event = (code, reason, index + 1)
-            self._run(events[index], self, code, reason)
 
     def _await_end(self, seconds: float) -> None:
         """Give TCP a deadline to end."""
@@ -391,37 +272,5 @@ class SocketConnection(Connection, asyncio.Protocol):
         """End TCP at once."""
         self._transport.abort()
 
-    def _ping(self) -> None:
-        limits = self._route.limits
-        if self._state is State.OPEN:
-            self.node.deadlines(limits.ping_interval_seconds, SocketConnection._ping).begin(self)
-            if self._ping_sent_at is None:
-                # uvloop's own clock stands still within a turn, and counts milliseconds.
-                self._ping_sent_at = time.monotonic()
-                self.enqueue(encode_ping(b""))
-                self.node.deadlines(limits.pong_timeout_seconds, SocketConnection._pong_missing).begin(self)
-
-    def _pong_missing(self) -> None:
-        self.fail(CloseCode.INTERNAL_ERROR, "no pong in time")
-
     def _message_late(self) -> None:
         self.fail(CloseCode.POLICY_VIOLATION, "message was not finished in time")
-
-    def _event_late(self) -> None:
-        if self._task is None:
-            return
-        self._event_expired = True
-        self.node.metrics.handler_timeouts += 1
-        handler, place = "", "unknown"
-        if self._coroutine is not None:
-            handler, place = self._route.dispatch.waiting(self._coroutine)
-        self.node.log.error(
-            "handler_timeout",
-            connection=self.id,
-            route=self.route,
-            handler=handler,
-            where=place,
-            seconds=self._route.limits.handler_timeout_seconds,
-        )
-        self._task.cancel()
-        self.fail(CloseCode.INTERNAL_ERROR, "internal error")

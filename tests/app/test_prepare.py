@@ -141,7 +141,7 @@ plugins: {live: {enabled: false}}
 routes: [{path: /a, handlers: [live]}]
 """
         assert refusals(text) == [
-            "gateway.yaml:3:31: routes[0].handlers[0]: no installed plugin gives this handler: 'live'"
+            "gateway.yaml:3:32: routes[0].handlers[0]: no installed plugin gives this handler: 'live'"
         ]
 
     def test_values_of_the_environment_reach_options(self, judge: Callable[..., Prepared]) -> None:
@@ -212,10 +212,11 @@ routes:
           decibel: 3
       - {name: whisper, options: {decibels: 3}}
 """
+        place = "routes[0].handlers"
         assert refusals(text) == [
-            "gateway.yaml:7:21: routes[0].handlers[0].options.decibels: not a whole number: 'very'",
-            "gateway.yaml:8:11: routes[0].handlers[0].options.decibel: unknown key (did you mean 'decibels'?)",
-            "gateway.yaml:9:35: routes[0].handlers[1].options.decibels: unknown key",
+            f"gateway.yaml:7:21: {place}[0].options.decibels: not a whole number: 'very'",
+            f"gateway.yaml:8:11: {place}[0].options.decibel: unknown key (did you mean 'decibels'?)",
+            f"gateway.yaml:9:35: {place}[1].options.decibels: unknown key",
         ]
 
     def test_options_of_a_plugin(self, refusals: Callable[..., list[str]]) -> None:

@@ -293,7 +293,7 @@ async def test_pongs_keep_a_connection_and_measure_it(serve_gateway, open_raw, u
 
 @pytest.mark.parametrize("deed", ["raise", "wait and fail"])
 async def test_failing_handler_ends_its_connection_only(serve_gateway, open_raw, until, probe, deed) -> None:
-    """An event that raises is 1011 for its connection, a log line that names handler, file and line, a count."""
+    """An event that raises is 1011 for its connection, and a log line with handler, file and line."""
     server = await serve_gateway(config(), handlers={"probe": probe})
     witness = await open_raw(server, "/t")
     client = await open_raw(server, "/t")
@@ -332,7 +332,7 @@ async def test_messages_wait_while_a_handler_waits(serve_gateway, open_raw, unti
 
 
 async def test_socket_is_not_read_past_the_backlog(serve_gateway, open_raw, until, probe) -> None:
-    """While an event waits, `receive_backlog` messages are kept and the peer's writes stall; then all come."""
+    """While an event waits, `receive_backlog` messages are kept, then the peer stalls; all come."""
     server = await serve_gateway(config("receive_backlog: 4"), handlers={"probe": probe})
     client = await open_raw(server, "/t")
     client.text("wait")

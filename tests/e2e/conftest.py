@@ -239,7 +239,7 @@ async def open_page(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[T
 
 @pytest.fixture
 def shipped() -> dict[str, Any]:
-    """The shipped gateway.yaml as data, changed only where tests would have to wait: five samples a second."""
+    """The shipped gateway.yaml as data, but for what tests would have to wait for: five samples a second."""
     config: dict[str, Any] = yaml.safe_load(SHIPPED.read_text("utf-8"))
     live = next(route for route in config["routes"] if route["path"] == "/live")
     live["handlers"][0]["options"]["interval_seconds"] = 0.2

@@ -139,7 +139,7 @@ def test_unlisted_origin_is_refused(origin: str) -> None:
 
 
 def test_two_origins_are_refused() -> None:
-    """More than one Origin field is refused, though each were admitted, and even where any origin may come."""
+    """More than one Origin field is refused, though each were admitted, and even under `*`."""
     twice = ["https://example.com", "https://example.com"]
     for allowed in (policy("https://example.com"), policy("*"), policy("*", missing=True)):
         assert not allowed.admits(twice, None)
@@ -214,7 +214,7 @@ def test_no_list_admits_the_own_origin_only() -> None:
 
 
 def test_list_does_not_admit_the_own_origin() -> None:
-    """A list is the whole truth: the own origin is admitted if it stands there, and an empty list admits none."""
+    """The own origin needs to stand in the list if there is one; an empty list admits none."""
     own = parse_origin("https://gateway.example")
     assert not policy("https://example.com").admits(["https://gateway.example"], own)
     assert not policy().admits(["https://gateway.example"], own)

@@ -1,0 +1,114 @@
+"""Tests of `gateway check`: a good file, and every error of a bad one on a line of its own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+
+LINE = re.compile(r"(?P<file>[^:]+):(?P<line>\d+):(?P<column>\d+): (?P<path>\S+): (?P<message>\S.*)")
+
+
+def test_a_good_file(
+    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+) -> None:
+    """A file without errors gets one calm line and exit status 0."""
+    write("routes: [{path: /echo, handlers: [echo]}, {path: /live, handlers: [live]}]")
+    done = command("check")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "gateway.yaml: good, 2 routes\n", "")
+
+
+def test_another_file(command: Callable[..., subprocess.CompletedProcess[str]], folder: Path) -> None:
+    """The file may be named, and its name is printed as it was given."""
+    (folder / "other.yaml").write_text("routes: [{path: /echo, handlers: [echo]}]")
+    assert command("check", "--config", "other.yaml").stdout == "other.yaml: good, 1 route\n"
+
+
+def test_the_shipped_file(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """The configuration that comes with the gateway is good, under its own folder's name."""
+    file = str(Path(__file__).parents[2] / "gateway.yaml")
+    done = command("check", "-c", file)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_error_of_a_bad_file(
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    write: Callable[[str], Path],
+    install: Callable[[str, str, str], None],
+) -> None:
+    """Each error has its place and path; keys, handlers and plugins get hints; secrets are not shown."""
+    install("loud-plugin", "loud", "import gateway\n\n@gateway.hookimpl\ndef gateway_start(nod): ...\n")
+    write("""\
+        lisen: {}
+        routes:
+          - path: /echo
+            handlers: [ecco]
+            allowd_origins: ["*"]
+          - path: /live
+            handlers:
+              - {name: live, options: {interval_seconds: "${SECRET}"}}
+            limits: {max_message_bytes: -1}
+        api:
+          tokens: [{name: ops, token: "${SECRET} with spaces"}]
+        plugins:
+          lvie: {}
+          loud: {}
+        """)
+    done = command("check", SECRET="hunter2-secret")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    found = [LINE.fullmatch(line) for line in done.stderr.splitlines()]
+    assert all(found), done.stderr
+    places = [(int(match["line"]), match["path"]) for match in found if match]
+    assert places == [
+        (1, "lisen"),
+        (4, "routes[0].handlers[0]"),
+        (5, "routes[0].allowd_origins"),
+        (8, "routes[1].handlers[0].options.interval_seconds"),
+        (9, "routes[1].limits.max_message_bytes"),
+        (11, "api.tokens[0].token"),
+        (13, "plugins.lvie"),
+        (14, "plugins.loud"),
+    ]
+    for hint in ("'listen'", "'echo'", "'allowed_origins'", "'live'"):
+        assert f"(did you mean {hint}?)" in done.stderr
+    assert (
+        "plugin 'loud' of distribution 'loud-plugin': hook gateway_start has no argument 'nod'" in done.stderr
+    )
+    assert "hunter2" not in done.stderr
+
+
+def test_a_file_that_is_not_there(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """A missing file is one line of the same form."""
+    done = command("check")
+    assert (done.returncode, done.stderr) == (1, "gateway.yaml:1:1: (file): file not found\n")
+
+
+def test_a_file_that_is_no_yaml(
+    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+) -> None:
+    """A file that cannot be read as YAML is told with the place, not with a traceback."""
+    write("routes:\n  - path: /a\n   handlers: []\n")
+    done = command("check")
+    assert done.returncode == 1
+    assert all(map(LINE.fullmatch, done.stderr.splitlines()))
+    assert "Traceback" not in done.stderr
+
+
+def test_a_plugin_that_exits_at_its_import(
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    write: Callable[[str], Path],
+    install: Callable[[str, str, str], None],
+) -> None:
+    """Whatever a plugin does at its import is told as this plugin's problem."""
+    install("rude-plugin", "rude", "raise SystemExit(0)")
+    write("routes: []")
+    done = command("check")
+    assert done.returncode == 1
+    expected = "plugin 'rude' of distribution 'rude-plugin': rude_module cannot be imported: SystemExit: 0"
+    assert done.stderr == f"gateway.yaml:1:1: plugins: {expected}\n"

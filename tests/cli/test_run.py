@@ -1,0 +1,361 @@
+"""Tests of `gateway run`: what it prints, what it logs, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from gateway.cli.run import _announce
+from gateway.config import GatewayConfig
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+ECHO = """
+    listen: {port: 0, drain_seconds: 0}
+    plugins: {live: {enabled: false}}
+    routes:
+      - {path: /echo, allow_missing_origin: true, handlers: [echo]}
+      - {path: "/chat/{room}", handlers: [echo]}
+"""
+
+STUBBORN = ECHO + "      - {path: /slow, allow_missing_origin: true, handlers: [echo]}\n"
+
+START = """
+    import asyncio
+    import logging
+    import warnings
+
+    import gateway
+
+    @gateway.hookimpl
+    async def gateway_start():
+"""
+
+
+def free(port: int) -> bool:
+    """Tell whether a port of 127.0.0.1 can be bound."""
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return True
+    except OSError:
+        return False
+
+
+async def ended(running: Any, *, port: int) -> int:
+    """Wait for the end; check that nothing is left, and give the exit status."""
+    status: int = await running.exit_status()
+    assert running.session() == []
+    assert free(port)
+    assert "Traceback" not in "\n".join(running.printed)
+    return status
+
+
+class TestServing:
+    """The command prints where it is found, serves, and ends on a signal."""
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    async def test_a_signal_ends_it_cleanly(
+        self, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]], number: signal.Signals
+    ) -> None:
+        """It prints its URLs with the real port, serves, and exits with 0 on SIGINT and SIGTERM."""
+        write(ECHO)
+        running = await run()
+        lines = await running.printed_lines(2)
+        port = running.port
+        assert lines == [f"ws    ws://127.0.0.1:{port}/echo", f"ws    ws://127.0.0.1:{port}/chat/{{room}}"]
+        async with connect(f"ws://127.0.0.1:{port}/echo", proxy=None) as client:
+            await client.send("hello")
+            assert await client.recv() == "hello"
+        running.signal(number)
+        assert await ended(running, port=port) == 0
+        events = [line["event"] for line in running.events]
+        assert events == ["started", "stopping", "stopped"]
+        assert len(running.events) == len(running.log)
+
+    async def test_clients_are_told_that_it_goes(
+        self, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]]
+    ) -> None:
+        """Connected clients get a closing handshake with 1001 before it exits with 0."""
+        write(ECHO)
+        running = await run()
+        await running.printed_lines(2)
+        port = running.port
+        url = f"ws://127.0.0.1:{port}/echo"
+        async with connect(url, proxy=None) as first, connect(url, proxy=None) as second:
+            running.signal(signal.SIGINT)
+            for client in (first, second):
+                with pytest.raises(ConnectionClosed) as caught:
+                    await client.recv()
+                assert caught.value.rcvd is not None
+                assert caught.value.rcvd.code == 1001
+            assert await ended(running, port=port) == 0
+
+    async def test_a_second_signal_does_not_wait(
+        self, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]]
+    ) -> None:
+        """While it waits for a client that does not answer, another SIGTERM ends it at once, with 1."""
+        write(STUBBORN)
+        running = await run()
+        await running.printed_lines(3)
+        port = running.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            b"GET /slow HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        running.signal(signal.SIGTERM)
+        assert await reader.readexactly(4) == b"\x88\x13\x03\xe9"
+        await running.logged("stopping")
+        running.signal(signal.SIGTERM)
+        assert await ended(running, port=port) == 1
+        assert running.events[-1]["event"] == "stopped_at_once"
+        writer.close()
+
+    async def test_host_and_port_go_before_the_file(
+        self, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]]
+    ) -> None:
+        """`--host` and `--port` listen elsewhere than the file says."""
+        write(ECHO.replace("port: 0", "host: 127.0.0.1, port: 1"))
+        running = await run("--host", "127.0.0.2", "--port", "0")
+        first, _ = await running.printed_lines(2)
+        assert first == f"ws    ws://127.0.0.2:{running.port}/echo"
+        async with connect(f"ws://127.0.0.2:{running.port}/echo", proxy=None):
+            pass
+        assert (await running.logged("started"))["host"] == "127.0.0.2"
+        running.signal(signal.SIGTERM)
+        assert await running.exit_status() == 0
+
+    async def test_with_a_certificate(
+        self, folder: Path, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]]
+    ) -> None:
+        """With a certificate it prints https and wss, and the page where the live plugin is enabled."""
+        authority = trustme.CA()
+        certificate = authority.issue_cert("127.0.0.1")
+        certificate.private_key_pem.write_to_path(folder / "key.pem")
+        for part in certificate.cert_chain_pems:
+            part.write_to_path(folder / "chain.pem", append=True)
+        text = "port: 0, tls: {certificate: chain.pem, key: key.pem}"
+        write(ECHO.replace("port: 0", text).replace("enabled: false", "enabled: true"))
+        running = await run()
+        page, first, _ = await running.printed_lines(3)
+        assert page == f"page  https://127.0.0.1:{running.port}/"
+        assert first == f"ws    wss://127.0.0.1:{running.port}/echo"
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        async with connect(first.split()[1], ssl=context, proxy=None) as client:
+            await client.send("hello")
+            assert await client.recv() == "hello"
+        running.signal(signal.SIGTERM)
+        assert await ended(running, port=running.port) == 0
+
+    async def test_secrets_stay_out_of_what_it_says(
+        self, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]]
+    ) -> None:
+        """A token of the environment opens the API, and is neither printed nor logged, at level debug too."""
+        write(ECHO + '    api: {tokens: [{name: ops, token: "${TOKEN}"}]}\n    log: {level: debug}\n')
+        running = await run(environ={"TOKEN": "hunter2-secret"})
+        await running.printed_lines(2)
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        body = b'{"everyone": true, "data": "hello"}'
+        head = "POST /api/publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer hunter2-secret\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        assert (await reader.readline()) == b"HTTP/1.1 200 OK\r\n"
+        await running.logged("api_published")
+        writer.close()
+        running.signal(signal.SIGTERM)
+        assert await running.exit_status() == 0
+        assert "hunter2" not in "\n".join(running.printed + running.log)
+
+
+class TestLogging:
+    """Everything that is logged has one form."""
+
+    async def test_what_plugins_log_and_warn_becomes_lines(
+        self,
+        write: Callable[[str], Path],
+        run: Callable[..., Awaitable[Any]],
+        install: Callable[[str, str, str], None],
+    ) -> None:
+        """A plugin's own logger, its warnings and the failure of its task are JSON lines like the rest."""
+        source = (
+            START
+            + """
+        logging.getLogger("chatty").info("from the plugin")
+        logging.getLogger("chatty").debug("too quiet")
+        warnings.warn("from python", UserWarning)
+        asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+        """
+        )
+        install("chatty-plugin", "chatty", source)
+        write(ECHO)
+        running = await run()
+        await running.printed_lines(2)
+        await running.until(lambda: "ZeroDivisionError" in "\n".join(running.log))
+        running.signal(signal.SIGTERM)
+        assert await running.exit_status() == 0
+        lines = [json.loads(line) for line in running.log]
+        said = {line["logger"]: line["message"] for line in lines if line["event"] == "library_log"}
+        assert said["chatty"] == "from the plugin"
+        assert "UserWarning: from python" in said["py.warnings"]
+        assert "Exception in callback" in said["asyncio"]
+
+    async def test_the_form_for_people(
+        self, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]]
+    ) -> None:
+        """With `log.format: console` lines are plain text."""
+        write(ECHO + "    log: {format: console}\n")
+        running = await run()
+        await running.printed_lines(2)
+        running.signal(signal.SIGTERM)
+        assert await running.exit_status() == 0
+        assert "started" in running.log[0]
+        assert running.events == []
+
+
+class TestRefusing:
+    """What keeps it from serving is one clear line, and exit status 1."""
+
+    def test_a_taken_port(
+        self, write: Callable[[str], Path], command: Callable[..., subprocess.CompletedProcess[str]]
+    ) -> None:
+        """A port that another program has is named, with the reason."""
+        write(ECHO)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            done = command("run", "--port", str(port))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"cannot listen on 127.0.0.1:{port}: address already in use\n"
+
+    @pytest.mark.parametrize(
+        ("host", "line"),
+        [
+            ("192.0.2.1", "cannot listen on 192.0.2.1:0: cannot assign requested address\n"),
+            ("h" * 70, f"cannot listen on {'h' * 70}:0: not the name of a host\n"),
+        ],
+        ids=["foreign", "no-name"],
+    )
+    def test_an_address_that_is_not_ours(
+        self,
+        write: Callable[[str], Path],
+        command: Callable[..., subprocess.CompletedProcess[str]],
+        host: str,
+        line: str,
+    ) -> None:
+        """An address that this machine does not have is told like a taken port."""
+        write(ECHO)
+        done = command("run", "--host", host)
+        assert (done.returncode, done.stderr) == (1, line)
+
+    def test_a_bad_file(
+        self, write: Callable[[str], Path], command: Callable[..., subprocess.CompletedProcess[str]]
+    ) -> None:
+        """A file with errors is told as `gateway check` tells it, and nothing is served."""
+        write("routes: [{path: /echo, handlers: [ecco]}]")
+        done = command("run")
+        assert (done.returncode, done.stdout) == (1, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("gateway.yaml:1:")
+        assert line.endswith("(did you mean 'echo'?)")
+
+    def test_a_plugin_that_fails_at_its_start(
+        self,
+        write: Callable[[str], Path],
+        command: Callable[..., subprocess.CompletedProcess[str]],
+        install: Callable[[str, str, str], None],
+    ) -> None:
+        """A plugin's failure is one line that names it; the traceback stands in the log."""
+        install("weak-plugin", "weak", START + "        raise OSError(13, 'no such device')\n")
+        write(ECHO)
+        done = command("run")
+        assert (done.returncode, done.stdout) == (1, "")
+        *log, line = done.stderr.splitlines()
+        fact = "hook gateway_start failed: PermissionError: [Errno 13] no such device"
+        assert line == f"cannot start: plugin 'weak' of distribution 'weak-plugin': {fact}"
+        (failed,) = [json.loads(text) for text in log]
+        assert failed["event"] == "start_failed"
+        assert "weak_module.py" in failed["exception"]
+
+    def test_a_handler_that_fails_at_its_start(
+        self,
+        write: Callable[[str], Path],
+        command: Callable[..., subprocess.CompletedProcess[str]],
+        install: Callable[[str, str, str], None],
+    ) -> None:
+        """A handler's failure is told on the last line as well."""
+        source = """
+            import gateway
+
+            class Weak(gateway.Handler):
+                def on_start(self, node):
+                    raise OSError("no such table")
+
+            @gateway.hookimpl
+            def gateway_handlers():
+                return {"weak": Weak}
+        """
+        install("weak-plugin", "weak", source)
+        write("listen: {port: 0}\nroutes: [{path: /weak, handlers: [weak]}]")
+        done = command("run")
+        assert (done.returncode, done.stdout) == (1, "")
+        *log, line = done.stderr.splitlines()
+        assert line.startswith("cannot start: ")
+        assert "OSError: no such table" in line
+        assert [json.loads(text)["event"] for text in log] == ["start_failed"]
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    async def test_a_signal_while_it_starts(
+        self,
+        write: Callable[[str], Path],
+        run: Callable[..., Awaitable[Any]],
+        install: Callable[[str, str, str], None],
+        number: signal.Signals,
+    ) -> None:
+        """A start that waits for a plugin is given up on a signal, with exit status 0."""
+        source = START + "        print('waiting', flush=True)\n        await asyncio.Event().wait()\n"
+        install("slow-plugin", "slow", source)
+        write(ECHO)
+        running = await run()
+        assert await running.printed_lines(1) == ["waiting"]
+        running.signal(number)
+        assert await running.exit_status() == 0
+        assert running.session() == []
+        assert [line["event"] for line in running.events] == ["start_cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("::1", "[::1]"),
+        ("10.1.2.3", "10.1.2.3"),
+        ("gw.example.com", "gw.example.com"),
+    ],
+)
+def test_the_addresses_that_are_printed_can_be_opened(
+    capsys: pytest.CaptureFixture[str], host: str, shown: str
+) -> None:
+    """A wildcard address is printed as the loopback one, and IPv6 in its brackets."""
+
+    class Started:
+        port = 8000
+        serves_page = True
+
+    started: Any = Started()
+    config = GatewayConfig.model_validate({"listen": {"host": host}, "routes": [{"path": "/:on:"}]})
+    _announce(started, config)
+    expected = f"page  http://{shown}:8000/\nws    ws://{shown}:8000/:on:\n"
+    assert capsys.readouterr().out == expected
