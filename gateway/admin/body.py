@@ -47,12 +47,14 @@ async def read_body(request: Request, limit: int) -> bytes:
     """
     body = bytearray()
     stream: Any = request.stream
-    while part := await stream.read():
+    declared = int(request.headers.get("content-length", "0"))
+    while declared <= limit and len(body) <= limit:
+        part = await stream.read()
+        if not part:
+            return bytes(body)
         body += part
-        if len(body) > limit:
-            leave_unread(request)
-            raise BadBodyError(f"body too big, limit {limit} bytes", 413, "body_too_big")
-    return bytes(body)
+    leave_unread(request)
+    raise BadBodyError(f"body too big, limit {limit} bytes", 413, "body_too_big")
 
 
 def leave_unread(request: Request) -> None:

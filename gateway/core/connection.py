@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Mapping
 
+    from gateway.core.compression import ConnectionCompression
     from gateway.core.groups import Group
     from gateway.core.identity import Identity
     from gateway.core.node import Node
@@ -54,6 +55,7 @@ class Connection(SendQueue):
         "_route",
         "_state",
         "_store",
+        "compression",
         "id",
         "identity",
         "joined",
@@ -79,6 +81,7 @@ class Connection(SendQueue):
         remote: str,
         identity: Identity | None,
         subprotocol: str | None,
+        compression: ConnectionCompression | None = None,
     ) -> None:
         super().__init__(transport, node.flusher, route.limits.send_queue_bytes, route.config.overflow)
         self.node = node
@@ -97,6 +100,7 @@ class Connection(SendQueue):
         """Seconds since the epoch."""
         self.round_trip_seconds: float | None = None
         """From the last ping to its pong; `None` before the first."""
+        self.compression = compression
         self.joined: tuple[Group, ...] = ()
         self._route = route
         self._head = head
@@ -144,7 +148,8 @@ class Connection(SendQueue):
             TypeError: If it is neither text nor bytes.
         """
         if self._state is _OPEN:
-            frame = encode_message(message)
+            compression = self.compression
+            frame = encode_message(message) if compression is None else compression.encode(message)
             # SendQueue.enqueue, written out: the call would cost a tenth of an echo.
             queue = self._queue
             if not queue:

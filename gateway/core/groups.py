@@ -27,11 +27,13 @@ class Group:
         overflow: What happens to a member whose send queue is full; `None` for its route's policy.
     """
 
-    __slots__ = ("_members", "_snapshot", "name", "overflow")
+    __slots__ = ("_members", "_snapshot", "compressing", "name", "overflow")
 
     def __init__(self, name: str, overflow: Overflow | None) -> None:
         self.name = name
         self.overflow = overflow
+        self.compressing = 0
+        """How many members take compressed messages."""
         self._members: dict[Connection, None] = {}
         self._snapshot: tuple[Connection, ...] | None = ()
 
@@ -45,11 +47,17 @@ class Group:
         """Make a connection a member."""
         self._members[connection] = None
         self._snapshot = None
+        if connection.compression is not None:
+            self.compressing += 1
 
     def discard(self, connection: Connection) -> None:
         """Make a connection a member no more."""
-        self._members.pop(connection, None)
+        if connection not in self._members:
+            return
+        del self._members[connection]
         self._snapshot = None
+        if connection.compression is not None:
+            self.compressing -= 1
 
     @property
     def members(self) -> tuple[Connection, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.core.compression import RouteCompression
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -34,6 +36,7 @@ class Route:
         "_templates",
         "authenticators",
         "close_events",
+        "compression",
         "config",
         "dispatch",
         "limits",
@@ -53,6 +56,7 @@ class Route:
         self.config = config
         self.name: str = config.name or config.path
         self.limits = config.limits
+        self.compression = None if config.compression is None else RouteCompression(config.compression)
         self.dispatch = dispatch
         self.origins = origins
         self.authenticators = authenticators

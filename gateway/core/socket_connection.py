@@ -27,6 +27,7 @@ from gateway.protocol.frames import FrameReader
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gateway.protocol.compression import Inflater
     from gateway.protocol.events import Event
 
 __all__ = ["SocketConnection"]
@@ -41,7 +42,9 @@ _CLOSED: Final = State.CLOSED
 class SocketConnection(PingConnection, asyncio.Protocol):
     """A connection and the asyncio protocol of its socket, in one object to save memory.
 
-    Its arguments are those of `Connection`.
+    Args:
+        inflater: What inflates the client's compressed messages; `None` if there will be none.
+        arguments: Those of `Connection`.
     """
 
     __slots__ = (
@@ -51,10 +54,10 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         "_watched",
     )
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, *, inflater: Inflater | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
         limits = self._route.limits
-        self._reader = FrameReader(limits.max_message_bytes, limits.max_fragments)
+        self._reader = FrameReader(limits.max_message_bytes, limits.max_fragments, inflater)
         self._on_message = self._route.message_event
         self._backlog: deque[Event] | None = None
         self._watched = 0
@@ -264,7 +267,9 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         self.node.metrics.messages_dropped += frames
         if overflow is Overflow.DISCONNECT and self._state is State.OPEN:
             self.discard_queue()
-            self.fail(CloseCode.TRY_AGAIN_LATER, "the send queue is full")
+            self.node.hub.remove(self)
+            # Not at once: this may be the middle of a broadcast, and the close event runs handlers.
+            self.node.loop.call_soon(self.fail, CloseCode.TRY_AGAIN_LATER, "the send queue is full")
 
     # What the deadlines call.
 

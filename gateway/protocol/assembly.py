@@ -10,9 +10,12 @@ from gateway.protocol.masking import apply_mask
 if TYPE_CHECKING:
     from codecs import IncrementalDecoder
 
+    from gateway.protocol.compression import Inflater
+
 __all__ = ["Assembly", "PartialFrame"]
 
 _new_utf8_decoder: Final = codecs.getincrementaldecoder("utf-8")
+_NO_LIMIT: Final = 1 << 62
 _SURROGATES: Final = 0xED  # first byte of U+D000 to U+DFFF
 _FIRST_SURROGATE: Final = 0xA0  # second byte from which on they are surrogates
 
@@ -25,13 +28,17 @@ class PartialFrame:
         final: Whether it is the last frame of its message.
         remaining: Payload bytes that have not come yet.
         mask: The masking key, four bytes.
+        deflated: Whether RSV1 is set: the frame begins a compressed message (RFC 7692 section 6).
     """
 
-    __slots__ = ("final", "head", "mask", "opcode", "remaining")
+    __slots__ = ("deflated", "final", "head", "mask", "opcode", "remaining")
 
-    def __init__(self, opcode: int, final: bool, remaining: int, mask: bytes) -> None:
+    def __init__(
+        self, opcode: int, final: bool, remaining: int, mask: bytes, *, deflated: bool = False
+    ) -> None:
         self.opcode = opcode
         self.final = final
+        self.deflated = deflated
         self.remaining = remaining
         self.mask = mask
         self.head = b""
@@ -52,16 +59,27 @@ class Assembly:
 
     Args:
         is_text: Whether the payload has to be UTF-8, which is checked as it comes.
+        limit: Most bytes of the message, inflated.
+        inflater: What inflates it; `None` if it is not compressed.
     """
 
-    __slots__ = ("_decoder", "data", "fragments", "serial")
+    __slots__ = ("_decoder", "_inflater", "_limit", "data", "fragments", "serial", "wire_bytes")
 
-    def __init__(self, *, is_text: bool) -> None:
+    def __init__(self, *, is_text: bool, limit: int = _NO_LIMIT, inflater: Inflater | None = None) -> None:
         self.data = bytearray()
         self.fragments = 0
         self.serial = 0
         """The reader's number for this message, by which its deadline knows it; 0 before it has one."""
+        self.wire_bytes = 0
+        """Payload bytes so far, as they came."""
+        self._limit = limit
+        self._inflater = inflater
         self._decoder: IncrementalDecoder | None = _new_utf8_decoder() if is_text else None
+
+    @property
+    def deflated(self) -> bool:
+        """Whether the message is compressed."""
+        return self._inflater is not None
 
     def add(self, chunk: bytes) -> None:
         """Add payload bytes.
@@ -69,7 +87,15 @@ class Assembly:
         Raises:
             UnicodeDecodeError: If the message is text and a byte cannot belong to UTF-8 (RFC 6455
                 section 8.1), as soon as that byte is there.
+            TooBig: If the message inflates to more than its limit.
+            zlib.error: If it is compressed and the bytes are no deflated ones.
         """
+        self.wire_bytes += len(chunk)
+        if self._inflater is not None:
+            chunk = self._inflater.add(chunk, self._limit - len(self.data))
+        self._keep(chunk)
+
+    def _keep(self, chunk: bytes) -> None:
         if self._decoder is not None:
             self._decoder.decode(chunk)
             # CPython holds the first two bytes of an encoded surrogate back, though no third can mend
@@ -84,7 +110,11 @@ class Assembly:
 
         Raises:
             UnicodeDecodeError: If text ends within a character.
+            TooBig: As `add`.
+            zlib.error: As `add`.
         """
+        if self._inflater is not None:
+            self._keep(self._inflater.finish(self._limit - len(self.data)))
         if self._decoder is None:
             return bytes(self.data)
         return self.data.decode()

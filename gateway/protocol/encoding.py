@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-__all__ = ["encode_close", "encode_message", "encode_ping", "encode_pong"]
+__all__ = ["DEFLATED", "encode_close", "encode_deflated", "encode_message", "encode_ping", "encode_pong"]
 
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
+DEFLATED: Final = 0x40  # RSV1, on the only frame of a message (RFC 7692 section 6)
 _CLOSE: Final = 0x88
 _PING: Final = 0x89
 _PONG: Final = 0x8A
@@ -43,6 +44,11 @@ def encode_message(message: str | bytes | bytearray | memoryview) -> bytes:
     if isinstance(message, bytearray | memoryview):
         return encode_message(bytes(message))
     raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
+
+
+def encode_deflated(deflated: bytes, *, is_text: bool) -> bytes:
+    """Encode the deflated form of a message as one final frame (RFC 7692 section 6.1)."""
+    return _header((_TEXT if is_text else _BINARY) | DEFLATED, len(deflated)) + deflated
 
 
 def encode_close(code: int | None, reason: str = "") -> bytes:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+import zlib
+from typing import TYPE_CHECKING, Final
 
 from gateway.protocol.assembly import Assembly, PartialFrame
 from gateway.protocol.close_codes import CloseCode, may_be_received
+from gateway.protocol.compression import TooBig
 from gateway.protocol.events import CloseReceived, Event, PingReceived, PongReceived, Violation
 from gateway.protocol.masking import apply_mask
+
+if TYPE_CHECKING:
+    from gateway.protocol.compression import Inflater
 
 __all__ = ["FrameReader"]
 
@@ -20,6 +25,7 @@ _PONG: Final = 0xA
 
 _FINAL: Final = 0x80
 _RESERVED: Final = 0x70
+_DEFLATED: Final = 0x40
 _MASKED: Final = 0x80
 _FINAL_TEXT: Final = _FINAL | _TEXT
 _FINAL_BINARY: Final = _FINAL | _BINARY
@@ -42,12 +48,14 @@ class FrameReader:
     Args:
         max_message_bytes: Longest message, over all its fragments. A message of just this size passes.
         max_fragments: Most frames that one message may consist of.
+        inflater: What inflates compressed messages; `None` where the extension was not agreed on.
     """
 
     __slots__ = (
         "_assembly",
         "_done",
         "_frame",
+        "_inflater",
         "_max_fragments",
         "_max_message_bytes",
         "_quick_bytes",
@@ -57,7 +65,8 @@ class FrameReader:
         "unfinished",
     )
 
-    def __init__(self, max_message_bytes: int, max_fragments: int) -> None:
+    def __init__(self, max_message_bytes: int, max_fragments: int, inflater: Inflater | None = None) -> None:
+        self._inflater = inflater
         self._max_message_bytes = max_message_bytes
         self._max_fragments = max_fragments
         self._quick_bytes = min(_SHORT, max_message_bytes)
@@ -188,7 +197,9 @@ class FrameReader:
                 return _OVER
             if end - start < 4:  # noqa: PLR2004 - the masking key
                 return position
-            frame = PartialFrame(first & 0x0F, bool(first & _FINAL), length, data[start : start + 4])
+            deflated = bool(first & _DEFLATED)
+            mask = data[start : start + 4]
+            frame = PartialFrame(first & 0x0F, bool(first & _FINAL), length, mask, deflated=deflated)
             position = start + 4
         taken = min(frame.remaining, end - position)
         chunk = frame.unmask(data[position : position + taken]) if taken else b""
@@ -201,7 +212,7 @@ class FrameReader:
     def _judge_start(self, first: int, second: int) -> str | None:
         """Judge the first two bytes of a frame; give what is wrong with them."""
         opcode = first & 0x0F
-        if first & _RESERVED:
+        if first & _RESERVED and not self._may_be_deflated(first):
             return "reserved bit set without an extension"
         if not second & _MASKED:
             return "frame is not masked"
@@ -221,11 +232,20 @@ class FrameReader:
             return "new message inside a fragmented one"
         return None
 
+    def _may_be_deflated(self, first: int) -> bool:
+        """Tell whether the bits are RSV1 alone, on the first frame of a message (RFC 7692 section 6)."""
+        begins = first & 0x0F in {_TEXT, _BINARY}
+        return self._inflater is not None and first & _RESERVED == _DEFLATED and begins
+
     def _admit(self, first: int, length: int, events: list[Event]) -> bool:
         """Judge a data frame's length, and how many there were, by its header alone."""
         assembly = self._assembly
-        total = length + (len(assembly.data) if assembly is not None else 0)
-        if total > self._max_message_bytes:
+        limit = self._max_message_bytes
+        total = length + (assembly.wire_bytes if assembly is not None else 0)
+        if first & _DEFLATED or (assembly is not None and assembly.deflated):
+            # What cannot be compressed grows by a block header every few KiB: the exact limit passes.
+            limit += (limit >> 10) + 64
+        if total > limit:
             reason = f"message too big: {total} bytes, limit {self._max_message_bytes}"
             self._fail(events, CloseCode.MESSAGE_TOO_BIG, reason)
             return False
@@ -239,7 +259,7 @@ class FrameReader:
     def _take_data(self, frame: PartialFrame, chunk: bytes, events: list[Event]) -> None:
         assembly = self._assembly
         if assembly is None:
-            if frame.final and not frame.remaining:
+            if frame.final and not frame.remaining and not frame.deflated:
                 # A whole message in one frame, longer than the quick loop takes.
                 if frame.opcode == _BINARY:
                     events.append(chunk)
@@ -249,7 +269,11 @@ class FrameReader:
                 except UnicodeDecodeError:
                     self._fail(events, CloseCode.INVALID_DATA, "text is not UTF-8")
                 return
-            assembly = self._assembly = Assembly(is_text=frame.opcode == _TEXT)
+            assembly = self._assembly = Assembly(
+                is_text=frame.opcode == _TEXT,
+                limit=self._max_message_bytes,
+                inflater=self._inflater if frame.deflated else None,
+            )
         if self._frame is not frame:
             assembly.fragments += 1
         try:
@@ -263,6 +287,11 @@ class FrameReader:
                 events.append(assembly.finish())
         except UnicodeDecodeError:
             self._fail(events, CloseCode.INVALID_DATA, "text is not UTF-8")
+        except TooBig:
+            reason = f"message too big: over {self._max_message_bytes} bytes when inflated"
+            self._fail(events, CloseCode.MESSAGE_TOO_BIG, reason)
+        except zlib.error:
+            self._fail(events, CloseCode.INVALID_DATA, "message does not inflate")
 
     def _take_control(self, frame: PartialFrame, chunk: bytes, events: list[Event]) -> None:
         if frame.remaining or frame.head:

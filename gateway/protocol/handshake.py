@@ -35,7 +35,7 @@ _ASCII_FIELDS: Final = (
 
 def wants_websocket(head: RequestHead) -> bool:
     """Tell whether a request asks for the WebSocket protocol, rightly or not."""
-    return "upgrade" in head.fields and "websocket" in head.tokens("upgrade")
+    return "websocket" in head.tokens("upgrade")
 
 
 def check_handshake(head: RequestHead) -> str:
@@ -100,10 +100,11 @@ def choose_subprotocol(head: RequestHead, supported: Sequence[str], *, required:
     return None
 
 
-def encode_acceptance(accept: str, subprotocol: str | None) -> bytes:
-    """Give the 101 response."""
+def encode_acceptance(accept: str, subprotocol: str | None, extensions: str | None = None) -> bytes:
+    """Give the 101 response (RFC 6455 section 4.2.2)."""
+    extension = f"Sec-WebSocket-Extensions: {extensions}\r\n" if extensions else ""
     protocol = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
     return (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
+        f"Sec-WebSocket-Accept: {accept}\r\n{protocol}{extension}\r\n"
     ).encode()

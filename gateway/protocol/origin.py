@@ -12,7 +12,6 @@ __all__ = ["Origin", "OriginPolicy", "parse_origin"]
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_MAX_ORIGIN_CHARACTERS: Final = 512
 
 
 class Origin(NamedTuple):
@@ -28,8 +27,6 @@ class Origin(NamedTuple):
 
 def parse_origin(text: str) -> Origin | None:
     """Take `scheme://host[:port]` apart; `None` for anything else, `null` and user information included."""
-    if len(text) > _MAX_ORIGIN_CHARACTERS:
-        return None
     scheme, _, rest = text.partition("://")
     authority = parse_authority(rest)
     if authority is None or not _SCHEME.fullmatch(scheme):
@@ -103,6 +100,5 @@ class OriginPolicy:
             origin.scheme == suffix.scheme
             and origin.port == suffix.port
             and origin.host.endswith(suffix.host)
-            and len(origin.host) > len(suffix.host)
             for suffix in self.suffixes
         )

@@ -56,9 +56,9 @@ def parse_target(target: str, host: str) -> tuple[str, str]:
     if not _TARGET.fullmatch(target):
         raise refuse("bad_target", "fragment, or a character that has to be escaped")
     if not target.startswith("/"):
-        scheme, separator, rest = target.partition("://")
+        scheme, _, rest = target.partition("://")
         authority, slash, tail = rest.partition("/")
-        if scheme.lower() not in {"http", "https", "ws", "wss"} or not separator:
+        if scheme.lower() not in {"http", "https", "ws", "wss"} or not authority:
             raise refuse("bad_target", "neither origin form nor absolute form")
         if authority.lower() != host.lower():
             raise refuse("bad_target", "another authority than Host")
@@ -75,7 +75,7 @@ def _decode(path: str) -> str:
     if _BAD_ESCAPE.search(path):
         raise refuse("bad_target", "malformed escape")
     raw = unquote_to_bytes(path)
-    if raw.count(b"/") != path.count("/") or b"\\" in raw or any(byte < 0x20 or byte == 0x7F for byte in raw):  # noqa: PLR2004
+    if raw.count(b"/") != path.count("/") or any(byte < 0x20 or byte == 0x7F for byte in raw):  # noqa: PLR2004
         raise refuse("bad_target", "escaped slash or control character")
     try:
         return raw.decode()

@@ -129,6 +129,9 @@ class Gate:
             head, route.config.subprotocols, required=route.config.require_subprotocol
         )
         self._check_room()
+        agreed = None
+        if route.compression is not None:
+            agreed = route.compression.agree(head.fields.get("sec-websocket-extensions", []))
         remote = _address(front.transport)
 
         def admit(identity: Identity | None) -> None:
@@ -143,8 +146,11 @@ class Gate:
                 remote=remote,
                 identity=identity,
                 subprotocol=subprotocol,
+                compression=agreed.outgoing if agreed is not None else None,
+                inflater=agreed.incoming if agreed is not None else None,
             )
-            self._hand_over(front, connection, encode_acceptance(accept, subprotocol))
+            extensions = agreed.answer if agreed is not None else None
+            self._hand_over(front, connection, encode_acceptance(accept, subprotocol, extensions))
 
         if not route.authenticators and not self._admission:
             admit(None)

@@ -65,15 +65,12 @@ class Listener:
         self._app = app
         self._listen = listen
         self._socket = bound
+        self.port = int(bound.getsockname()[1])
+        """The TCP port."""
         self._gate = Gate(
             node, listen, lambda path: find_route(app, path), admission, secure=listen.tls is not None
         )
         self._server: Any = None
-
-    @property
-    def port(self) -> int:
-        """The TCP port."""
-        return int(self._socket.getsockname()[1])
 
     async def start(self) -> None:
         """Begin to accept.

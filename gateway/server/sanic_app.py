@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sanic import Sanic
-from sanic.exceptions import NotFound, SanicException
+from sanic.exceptions import SanicException
 from sanic.response import HTTPResponse, json
 
 from gateway.protocol.refusals import REFUSALS, Refusal
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from gateway.server.gate import Found
 
 __all__ = ["answer_refusal", "build_sanic", "find_route"]
+
+# What plain HTTP answers in place of Sanic's own texts, which repeat the request.
+_CLIENT_ERRORS: Final = {
+    401: ("unauthorized", "valid credentials are required"),
+    403: ("forbidden", "not allowed"),
+    404: ("not_found", "nothing is served at this path"),
+    405: ("method_not_allowed", "this path does not take this method"),
+    408: ("timeout", "the request did not come in time"),
+    413: ("body_too_big", "the body is too big"),
+}
 
 
 def build_sanic(
@@ -59,10 +69,7 @@ def build_sanic(
 
     async def answer_error(request: Request, error: Exception) -> HTTPResponse:
         if isinstance(error, SanicException) and error.status_code < 500:  # noqa: PLR2004
-            name = "not_found" if isinstance(error, NotFound) else "bad_request"
-            message = "the request is not valid"
-            if isinstance(error, NotFound):
-                message = REFUSALS["not_found"].message
+            name, message = _CLIENT_ERRORS.get(error.status_code, ("bad_request", "the request is not valid"))
             return json({"error": name, "message": message}, status=error.status_code, headers=error.headers)
         log.error("http_failed", method=request.method, path=request.path, exc_info=error)
         return answer_refusal(REFUSALS["internal_error"])

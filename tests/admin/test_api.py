@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import json
@@ -331,6 +332,18 @@ class TestBadBodies:
 
         async with http.post(server.http_url("/api/publish"), data=pieces(), headers=bearer) as response:
             await answer(response, 413)
+
+    async def test_a_body_that_says_it_is_over_the_limit_is_not_waited_for(
+        self, server: Served, bearer: dict[str, str]
+    ) -> None:
+        """A Content-Length above the limit is answered before the body comes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        fields = f"Host: x\r\nContent-Length: 2001\r\nAuthorization: {bearer['Authorization']}\r\n\r\n"
+        writer.write(b"POST /api/publish HTTP/1.1\r\n" + fields.encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 413 ")
+        assert b"connection: close\r\n" in head
+        writer.close()
 
     async def test_the_gateway_serves_on_after_bad_bodies(
         self, server: Served, http: ClientSession, bearer: dict[str, str]

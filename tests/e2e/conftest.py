@@ -23,7 +23,7 @@ from gateway.testing import serve
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from playwright.async_api import Browser, ConsoleMessage, Locator, Page
+    from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page
 
     from gateway.testing import Served
 
@@ -37,6 +37,8 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # All tabs in one process, which `window` keeps warm: starting one takes longer than most of the tests.
+    "--process-per-site",
     # The second tab is looked at, too.
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",
@@ -201,29 +203,27 @@ async def browser(browser_path: str | None) -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def window(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """The window of all tabs; it takes any certificate."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 800}, ignore_https_errors=True)
+    warm = await context.new_page()
+    await warm.route("**/*", lambda route: route.fulfill(body=""))
+    await warm.goto("http://localhost/")
+    yield context
+    await context.close()
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def open_page(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[Tab]]]:
+async def open_page(window: BrowserContext) -> AsyncIterator[Callable[..., Awaitable[Tab]]]:
     """Give a function that opens a page in a new tab and waits until it is connected.
 
-    Its arguments are the URL, `beside` (a tab of the same window; `None` opens a window with a profile of its
-    own), `prepare` (called with the tab before it loads the page), and what playwright's `new_context` takes.
+    Its arguments are the URL, and `prepare`, which is called with the tab before it loads the page.
     """
-    contexts = []
     tabs: list[Tab] = []
 
-    async def start(
-        url: str,
-        *,
-        beside: Tab | None = None,
-        prepare: Callable[[Page], Awaitable[None]] | None = None,
-        **options: Any,
-    ) -> Tab:
-        if beside is None:
-            context = await browser.new_context(**options)
-            contexts.append(context)
-        else:
-            context = beside.page.context
-        tab = Tab(await context.new_page())
+    async def start(url: str, prepare: Callable[[Page], Awaitable[None]] | None = None) -> Tab:
+        tab = Tab(await window.new_page())
         tabs.append(tab)
         if prepare is not None:
             await prepare(tab.page)
@@ -232,8 +232,8 @@ async def open_page(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[T
         return tab
 
     yield start
-    for context in contexts:
-        await context.close()
+    for page in window.pages[1:]:
+        await page.close()
     assert not [crash for tab in tabs for crash in tab.crashes]
 
 

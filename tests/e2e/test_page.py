@@ -110,7 +110,7 @@ async def test_charts_show_the_chosen_figure(demo: Served, open_page: Callable[.
     await choice.get_by_text("Connections").click()
     for legend in ("push-legend", "poll-legend"):
         await expect(tab.at(legend)).to_have_text("Open1")
-    await open_page(demo.http_url("/"), beside=tab)
+    await open_page(demo.http_url("/"))
     for legend in ("push-legend", "poll-legend"):
         await expect(tab.at(legend)).to_have_text("Open2")
     await choice.get_by_text("Messages").click()
@@ -123,6 +123,6 @@ async def test_late_page_begins_with_the_samples_of_before(
     """A page that comes later has the recent samples at once, by one message."""
     first = await open_page(demo.http_url("/"))
     await first.reach("push-points", 15)
-    late = await open_page(demo.http_url("/"), beside=first, prepare=no_polling)
+    late = await open_page(demo.http_url("/"), prepare=no_polling)
     assert await late.value("push-points") >= 15
     assert await late.value("push-points") - await late.value("push-messages") > 10

@@ -45,7 +45,8 @@ def brightness(colour: str) -> float:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_nothing_overflows(scheme: str, demo: Served, open_page: Callable[..., Awaitable[Any]]) -> None:
     """At no width does the page scroll sideways, whatever long texts have come, in light and in dark."""
-    tab = await open_page(demo.http_url("/"), viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    tab = await open_page(demo.http_url("/"))
+    await tab.page.emulate_media(color_scheme=scheme)
     await tab.at("consumer-id").fill("i" * 64)
     await tab.at("push-text").fill("w" * 500)
     await tab.click("push-all")
@@ -66,7 +67,8 @@ async def test_nothing_overflows(scheme: str, demo: Served, open_page: Callable[
 
 async def test_dark_follows_the_system(demo: Served, open_page: Callable[..., Awaitable[Any]]) -> None:
     """The page changes its colours with the system's, and its charts with them."""
-    tab = await open_page(demo.http_url("/"), color_scheme="light")
+    tab = await open_page(demo.http_url("/"))
+    await tab.page.emulate_media(color_scheme="light")
     await tab.grow_line("push-chart", 1)
     light = await tab.page.evaluate(GROUND)
     await tab.page.emulate_media(color_scheme="dark")

@@ -28,7 +28,7 @@ def open_two(demo: Served, open_page: Callable[..., Awaitable[Any]]) -> Callable
 
     async def start() -> Any:
         first = await open_page(demo.http_url("/"))
-        return first, await open_page(demo.http_url("/"), beside=first)
+        return first, await open_page(demo.http_url("/"))
 
     return start
 
@@ -119,6 +119,20 @@ async def test_text_is_shown_as_text(open_two: Callable[[], Awaitable[Any]]) -> 
     assert second.complaints == []
 
 
+async def test_texts_do_not_count_among_the_costs(
+    demo: Served, open_page: Callable[..., Awaitable[Any]]
+) -> None:
+    """What pages push to each other leaves the comparison of the two ways as it is."""
+    tab = await open_page(demo.http_url("/"))
+    await tab.at("push-text").fill("w" * 500)
+    for _ in range(20):
+        await tab.click("push-all")
+    await expect(tab.at("received").locator("li")).to_have_count(20)
+    await tab.reach("push-points", 20)
+    assert 150 < await tab.value("bar-push-each-value") < 400
+    assert await tab.value("push-messages") < await tab.value("push-points") + 5
+
+
 async def test_http_call_reaches_the_page(
     shipped: dict[str, Any], tmp_path: Path, open_page: Callable[..., Awaitable[Any]]
 ) -> None:
@@ -126,7 +140,7 @@ async def test_http_call_reaches_the_page(
     environ = {"GATEWAY_API_TOKEN": "a-token-for-this-test"}
     async with serve(tmp_path, yaml.safe_dump(shipped), environ=environ) as served:
         first = await open_page(served.http_url("/"))
-        second = await open_page(served.http_url("/"), beside=first)
+        second = await open_page(served.http_url("/"))
         consumer = await second.at("consumer-id").input_value()
         await expect(second.at("consumer-note")).to_contain_text(consumer)
         push = {"type": "push", "from": None, "to": consumer, "text": "your report is ready"}

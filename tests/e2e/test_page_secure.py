@@ -39,8 +39,8 @@ async def secure(shipped: dict[str, Any], tmp_path: Path) -> AsyncIterator[Serve
 async def test_page_works_over_tls(secure: Served, open_page: Callable[..., Awaitable[Any]]) -> None:
     """Over https the page speaks wss: charts move, the console talks, and a push reaches another tab."""
     assert secure.http_url("/").startswith("https:")
-    tab = await open_page(secure.http_url("/"), ignore_https_errors=True)
-    other = await open_page(secure.http_url("/"), beside=tab)
+    tab = await open_page(secure.http_url("/"))
+    other = await open_page(secure.http_url("/"))
     await tab.grow_line("push-chart", 4)
     await tab.reach("poll-points", 2)
     await expect(tab.at("console-url")).to_have_value(f"wss://localhost:{secure.port}/echo")

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import sys
 from textwrap import dedent
-from typing import TYPE_CHECKING
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from gateway import hookimpl
+from gateway.plugin.manager import Plugin, PluginManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,3 +35,33 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     for name in set(sys.modules) - before:
         if str(tmp_path) in str(getattr(sys.modules[name], "__file__", None)):
             del sys.modules[name]
+
+
+@pytest.fixture
+def manager_of() -> Callable[..., PluginManager]:
+    """A function that makes a manager of plugins that are not installed, named p0 and so on."""
+
+    def manager_of(*values: object) -> PluginManager:
+        manager = PluginManager()
+        for index, value in enumerate(values):
+            manager.register(Plugin(f"p{index}", f"dist-{index}", "1", value))
+        return manager
+
+    return manager_of
+
+
+@pytest.fixture
+def plugin_of() -> Callable[..., object]:
+    """A function that makes a plugin of functions, each under the name of its hook."""
+
+    def plugin_of(**functions: FunctionType) -> object:
+        value = type("Value", (), {})()
+        for name, function in functions.items():
+            # A copy, since the mark is an attribute of the function.
+            copy: Any = FunctionType(
+                function.__code__, function.__globals__, name, function.__defaults__, function.__closure__
+            )
+            setattr(value, name, hookimpl(copy))
+        return value
+
+    return plugin_of

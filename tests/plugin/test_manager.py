@@ -1,17 +1,13 @@
-"""Tests of the manager: finding plugins by their entry points, judging them, and asking them."""
+"""Tests of the manager: finding plugins by their entry points, and refusing those that cannot be used."""
 
 from __future__ import annotations
 
-import io
-import json
-from types import FunctionType, SimpleNamespace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway import Authenticator, GatewayError, Handler, Node, Options, hookimpl
-from gateway.broker.memory import MemoryBroker
-from gateway.observe.logs import make_logger
+from gateway import Authenticator, GatewayError, Handler, Options, hookimpl
 from gateway.plugin.manager import BUILT_IN, Plugin, PluginManager, PluginProblem
 
 if TYPE_CHECKING:
@@ -40,26 +36,6 @@ def loaded(*names: str, disabled: tuple[str, ...] = ()) -> tuple[PluginManager, 
     for plugin in manager.plugins:
         manager.options_model(plugin)
     return manager, [str(problem) for problem in manager.problems if problem.plugin in names]
-
-
-def manager_of(*values: object) -> PluginManager:
-    """Make a manager with plugins that are not installed, named p0 and so on."""
-    manager = PluginManager()
-    for index, value in enumerate(values):
-        manager.register(Plugin(f"p{index}", f"dist-{index}", "1", value))
-    return manager
-
-
-def plugin_of(**functions: Callable[..., Any]) -> object:
-    """Make a plugin of functions, each under the name of its hook."""
-    value = type("Value", (), {})()
-    for name, function in functions.items():
-        # A copy, since the mark is an attribute of the function.
-        copy = FunctionType(
-            function.__code__, function.__globals__, name, function.__defaults__, function.__closure__
-        )
-        setattr(value, name, hookimpl(copy))
-    return value
 
 
 def facts(manager: PluginManager) -> list[str]:
@@ -140,7 +116,7 @@ class TestRefusing:
         ]
         assert manager.handlers()["shout"][0].distribution == "shout-plugin"
 
-    def test_a_name_of_the_gateways_own(self) -> None:
+    def test_a_name_of_the_gateways_own(self, plugin_of: Callable[..., Any]) -> None:
         """A plugin cannot take the name of the gateway's own one."""
         manager = PluginManager()
         good = plugin_of(gateway_start=lambda: None)
@@ -163,7 +139,9 @@ class TestRefusing:
             SHOUT + "handler 'shout' is also given by plugin 'loud' of distribution 'loud-plugin'"
         ]
 
-    def test_two_plugins_with_one_way_to_authenticate(self) -> None:
+    def test_two_plugins_with_one_way_to_authenticate(
+        self, manager_of: Callable[..., PluginManager], plugin_of: Callable[..., Any]
+    ) -> None:
         """The name of a way to authenticate is taken once, too."""
 
         class Way(Authenticator): ...
@@ -220,7 +198,7 @@ class TestRefusing:
         assert problems == [SHOUT + "hook gateway_start has no argument 'nod', known: node"]
         assert "shout" not in [plugin.name for plugin in manager.plugins]
 
-    def test_every_fault_of_a_plugin_is_told(self) -> None:
+    def test_every_fault_of_a_plugin_is_told(self, manager_of: Callable[..., PluginManager]) -> None:
         """Two faults of one plugin are two problems."""
 
         @hookimpl
@@ -250,13 +228,17 @@ class TestRefusing:
         ],
         ids=["class", "instance", "number", "empty", "list", "bare"],
     )
-    def test_handlers_that_are_none(self, given: Any, fact: str) -> None:
+    def test_handlers_that_are_none(
+        self, given: Any, fact: str, manager_of: Callable[..., PluginManager], plugin_of: Callable[..., Any]
+    ) -> None:
         """What is no handler with a name is refused; the plugin's other handlers are known."""
         manager = manager_of(plugin_of(gateway_handlers=lambda: given))
         assert manager.handlers() == {}
         assert facts(manager) == [f"p0: {fact}"]
 
-    def test_an_options_model_that_is_none(self) -> None:
+    def test_an_options_model_that_is_none(
+        self, manager_of: Callable[..., PluginManager], plugin_of: Callable[..., Any]
+    ) -> None:
         """A plugin's options are a subclass of `gateway.Options`, whose unknown keys are errors."""
         manager = manager_of(plugin_of(gateway_options=lambda: dict))
         assert manager.options_model(manager.plugins[0]) is None
@@ -264,7 +246,9 @@ class TestRefusing:
         assert facts(manager) == [expected]
 
     @pytest.mark.parametrize("hook", ["gateway_handlers", "gateway_authenticators", "gateway_options"])
-    def test_a_hook_that_raises_when_it_is_asked(self, hook: str) -> None:
+    def test_a_hook_that_raises_when_it_is_asked(
+        self, hook: str, manager_of: Callable[..., PluginManager], plugin_of: Callable[..., Any]
+    ) -> None:
         """A hook that fails at check time is a problem, not a traceback."""
 
         def fail() -> Any:
@@ -285,146 +269,3 @@ class TestRefusing:
             "shout-plugin",
             "it is too loud",
         )
-
-
-class TestAsking:
-    """The hooks of plugins are called with what they ask for."""
-
-    @pytest.fixture
-    async def log(self) -> io.StringIO:
-        """Where the node's log lines go."""
-        return io.StringIO()
-
-    @pytest.fixture
-    async def node(self, log: io.StringIO) -> Any:
-        """A node."""
-        node = Node(MemoryBroker(), make_logger("debug", "json", log))
-        yield node
-        await node.stop()
-
-    def test_a_plugin_without_a_hook_is_passed_over(self) -> None:
-        """A plugin takes no options and gives no handlers unless it says so."""
-        manager = manager_of(plugin_of(gateway_start=lambda: None))
-        assert manager.options_model(manager.plugins[0]) is None
-        assert manager.handlers() == {}
-        assert manager.admission() == []
-        manager.configure(manager.plugins[0], Options())
-        assert facts(manager) == []
-
-    async def test_hooks_get_all_or_fewer_of_their_arguments(self, node: Node) -> None:
-        """A hook is called with what its parameters name."""
-        got: list[Any] = []
-        value = plugin_of(
-            gateway_start=lambda node: got.append(("start", node)),
-            gateway_stop=lambda: got.append("stop"),
-            gateway_configure=lambda **anything: got.append(anything),
-            gateway_admit=lambda: got.append("admit"),
-        )
-        manager = manager_of(value)
-        options = Options()
-        manager.configure(manager.plugins[0], options)
-        await manager.start(node)
-        ((name, admit),) = manager.admission()
-        admit(opening=None)
-        await manager.stop(node)
-        assert name == "p0"
-        assert got == [{"options": options}, ("start", node), "admit", "stop"]
-
-    async def test_start_goes_up_and_stop_goes_down(self, node: Node) -> None:
-        """Plugins begin in the order of their registration and end in the reverse, plain and async alike."""
-        order: list[str] = []
-
-        def plain(index: int) -> object:
-            return plugin_of(
-                gateway_start=lambda: order.append(f"start {index}"),
-                gateway_stop=lambda: order.append(f"stop {index}"),
-            )
-
-        async def start() -> None:
-            order.append("start 1")
-
-        async def stop() -> None:
-            order.append("stop 1")
-
-        manager = manager_of(plain(0), plugin_of(gateway_start=start, gateway_stop=stop), plain(2))
-        await manager.start(node)
-        await manager.stop(node)
-        assert order == ["start 0", "start 1", "start 2", "stop 2", "stop 1", "stop 0"]
-
-    @pytest.mark.parametrize("form", ["plain", "async"])
-    async def test_a_stop_that_raises_stops_no_other(self, node: Node, log: io.StringIO, form: str) -> None:
-        """A plugin that fails at its end is logged with its traceback, and the others end."""
-        order: list[str] = []
-
-        def plain() -> None:
-            raise RuntimeError("stuck")
-
-        async def waiting() -> None:
-            plain()
-
-        failing = plugin_of(gateway_stop=plain if form == "plain" else waiting)
-        manager = manager_of(plugin_of(gateway_stop=lambda: order.append("first")), failing)
-        await manager.start(node)
-        await manager.stop(node)
-        assert order == ["first"]
-        (line,) = [json.loads(text) for text in log.getvalue().splitlines()]
-        assert (line["event"], line["level"], line["plugin"]) == ("plugin_stop_failed", "error", "p1")
-        assert "RuntimeError: stuck" in line["exception"]
-
-    async def test_a_start_that_raises_leaves_the_others_unbegun(self, node: Node) -> None:
-        """When a plugin fails at its start, only those that have begun are ended."""
-        order: list[str] = []
-
-        async def failing() -> None:
-            raise OSError("no such device")
-
-        manager = manager_of(
-            plugin_of(gateway_start=lambda: order.append("start"), gateway_stop=lambda: order.append("stop")),
-            plugin_of(gateway_start=failing, gateway_stop=lambda: order.append("never")),
-            plugin_of(
-                gateway_start=lambda: order.append("never"), gateway_stop=lambda: order.append("never")
-            ),
-        )
-        with pytest.raises(PluginProblem) as caught:
-            await manager.start(node)
-        await manager.stop(node)
-        assert order == ["start", "stop"]
-        expected = "plugin 'p1' of distribution 'dist-1': hook gateway_start failed: OSError: no such device"
-        assert str(caught.value) == expected
-        assert isinstance(caught.value.__cause__, OSError)
-
-    async def test_a_stop_is_called_once(self, node: Node) -> None:
-        """Stopping twice ends each plugin once."""
-        order: list[str] = []
-        manager = manager_of(plugin_of(gateway_stop=lambda: order.append("stop")))
-        await manager.start(node)
-        await manager.stop(node)
-        await manager.stop(node)
-        assert order == ["stop"]
-
-    async def test_a_configure_or_blueprints_hook_that_raises_is_named(self, node: Node) -> None:
-        """A hook that fails while the gateway starts names itself and its distribution."""
-
-        def fail() -> Any:
-            raise ValueError("cannot")
-
-        manager = manager_of(plugin_of(gateway_configure=fail), plugin_of(gateway_blueprints=fail))
-        with pytest.raises(
-            PluginProblem, match="'dist-0': hook gateway_configure failed: ValueError: cannot"
-        ):
-            manager.configure(manager.plugins[0], Options())
-        with pytest.raises(
-            PluginProblem, match="'dist-1': hook gateway_blueprints failed: ValueError: cannot"
-        ):
-            manager.blueprints(node)
-
-    async def test_blueprints_come_in_the_order_of_the_plugins(self, node: Node) -> None:
-        """Blueprints of all plugins are given in one list; a plugin may give none."""
-        first: Any = object()
-        second: Any = object()
-        manager = manager_of(
-            plugin_of(gateway_blueprints=lambda: [first]),
-            plugin_of(gateway_blueprints=lambda: None),
-            plugin_of(gateway_blueprints=lambda: [second]),
-        )
-        assert manager.blueprints(node) == [first, second]

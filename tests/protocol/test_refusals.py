@@ -134,6 +134,12 @@ def test_refusal_refuses(status: int) -> None:
         Refusal(status, "busy", "come back later")
 
 
+@pytest.mark.parametrize("status", [400, 418, 599])
+def test_refusal_may_have_any_status_of_an_error(status: int) -> None:
+    """The edges of 4xx and 5xx are a plugin's to use."""
+    assert parse(Refusal(status, "busy", "come back later").to_bytes())[0].status == status
+
+
 @pytest.mark.parametrize("error", ["", "Not Found", "a-b", "9a", 'a"', "a\n"])
 def test_error_code_is_snake_case(error: str) -> None:
     """The code for programs is in snake case."""

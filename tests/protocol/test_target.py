@@ -125,6 +125,14 @@ def test_bad_target(target: str) -> None:
     assert caught.value.refusal.error == "bad_target"
 
 
+@pytest.mark.parametrize("target", ["http", "http://", "http:///a"])
+def test_absolute_form_names_a_host(target: str) -> None:
+    """A request without Host, or with an empty one, has no absolute form."""
+    with pytest.raises(Refused) as caught:
+        parse_target(target, "")
+    assert caught.value.refusal.error == "bad_target"
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

@@ -184,7 +184,9 @@ async def dial(start: object, client_tls: ssl.SSLContext) -> AsyncIterator[Calla
     async def dial(server: Served, *, tls: bool | None = None, **options: Any) -> Wire:
         if server.secure if tls is None else tls:
             options |= {"ssl": client_tls, "server_hostname": "localhost"}
-        wires.append(Wire(*await asyncio.open_connection("127.0.0.1", server.port, **options)))
+        if "sock" not in options:
+            options |= {"host": "127.0.0.1", "port": server.port}
+        wires.append(Wire(*await asyncio.open_connection(**options)))
         return wires[-1]
 
     yield dial

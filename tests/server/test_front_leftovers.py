@@ -28,7 +28,7 @@ async def test_a_thousand_connections(
     pending: Callable,
     alive: Callable,
 ) -> None:
-    """A thousand connections that open, ten at a time, and end in every way leave no object and no deadline."""
+    """A thousand connections that open, and end one way or the other, leave no object and no deadline."""
     server = await start(ROUTES, listen={"max_connections": 10})
 
     async def visit(number: int) -> None:

@@ -1,42 +1,198 @@
-"""Tests of the listener: a served route, plain HTTP beside it, and a socket that goes back and forth."""
+"""Tests of the listener: binding, starting, stopping, and real clients of both kinds."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import errno
+import socket
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import pytest
+from sanic import Blueprint, Sanic
+from sanic.response import HTTPResponse, empty
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from gateway.server.listener import bind
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
+
+    from sanic import Request
 
 ECHO = """
 routes:
   - path: /echo
     handlers: [echo]
     allow_missing_origin: true
+    subprotocols: [chat.v2, chat.v1]
 """
 
 
-async def test_echo(serve_gateway: Callable) -> None:
-    """A message comes back, text as text and binary as binary."""
-    server = await serve_gateway(ECHO)
-    async with server.connect("/echo") as client:
-        await client.send("hello")
-        assert await client.recv() == "hello"
-        await client.send(b"\x00\xff")
-        assert await client.recv() == b"\x00\xff"
+@pytest.fixture
+def options(secure: bool, client_tls: ssl.SSLContext) -> dict[str, Any]:
+    """What the clients' libraries are told of TLS."""
+    return {"ssl": client_tls} if secure else {}
+
+
+async def test_websockets(start: Callable, options: dict[str, Any]) -> None:
+    """A client of the library `websockets` gets its messages back, text as text and binary as binary."""
+    server = await start(ECHO)
+    async with server.connect("/echo", **options) as client:
+        assert client.subprotocol is None
+        for message in ("hello", "", "接收到客户端的消息", b"\x00\xff", b"", "x" * 65536):
+            await client.send(message)
+            assert await client.recv() == message
+        await asyncio.wait_for(await client.ping(), 10)
     assert client.close_code == 1000
 
 
-async def test_one_tcp_connection_serves_http_and_then_a_websocket(serve_gateway: Callable) -> None:
+async def test_websockets_negotiates_a_subprotocol(start: Callable, options: dict[str, Any]) -> None:
+    """The server's preference among the client's offers holds, and no offer that fits is none."""
+    server = await start(ECHO)
+    for offers, chosen in ((["chat.v1", "chat.v2"], "chat.v2"), (["other"], None)):
+        async with server.connect("/echo", subprotocols=offers, **options) as client:
+            assert client.subprotocol == chosen
+
+
+async def test_websockets_is_refused(start: Callable, options: dict[str, Any]) -> None:
+    """A refusal is an ordinary HTTP response to the client's library."""
+    server = await start(ECHO)
+    with pytest.raises(InvalidStatus) as caught:
+        await server.connect("/nothing", **options)
+    assert caught.value.response.status_code == 404
+    assert b"not_found" in caught.value.response.body
+
+
+async def test_aiohttp(start: Callable, options: dict[str, Any]) -> None:
+    """A client of the library `aiohttp` does as well, and negotiates a subprotocol."""
+    server = await start(ECHO)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(server.http_url("/echo"), protocols=["chat.v1"], **options) as client,
+    ):
+        assert client.protocol == "chat.v1"
+        await client.send_str("hello")
+        assert (await client.receive()).data == "hello"
+        await client.send_bytes(b"\x00\xff")
+        assert (await client.receive()).data == b"\x00\xff"
+    assert client.close_code == 1000
+
+
+async def test_aiohttp_reuses_its_tcp_connection(start: Callable, options: dict[str, Any]) -> None:
     """A client that reuses its TCP connection opens a WebSocket on it after a plain request."""
-    server = await serve_gateway(ECHO)
-    connector = aiohttp.TCPConnector(limit=1)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        async with session.get(server.http_url("/healthz")) as answer:
+    server = await start(ECHO)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+        async with session.get(server.http_url("/healthz"), **options) as answer:
             assert answer.status == 200
             await answer.read()
-        async with session.ws_connect(server.http_url("/echo")) as client:
+        async with session.ws_connect(server.http_url("/echo"), **options) as client:
             await client.send_str("same socket")
             assert (await client.receive()).data == "same socket"
     assert server.node.metrics.connections_opened == 1
+
+
+async def test_fixture_serves(serve_gateway: Callable) -> None:
+    """The fixture for plugin authors serves at once, plain, on a free port."""
+    server = await serve_gateway(ECHO)
+    async with connect(server.url("/echo")) as client:
+        await client.send("hello")
+        assert await client.recv() == "hello"
+
+
+def test_bind_takes_a_free_port() -> None:
+    """Port 0 is a free one, and the socket listens at once."""
+    with closing(bind("127.0.0.1", 0, 10)) as bound:
+        address = bound.getsockname()
+        assert address[1] > 0
+        with closing(socket.create_connection(address)):
+            pass
+
+
+def test_bind_to_a_taken_port() -> None:
+    """A port that is taken is an error that names its cause, and no socket stays open."""
+    with closing(bind("127.0.0.1", 0, 10)) as bound:
+        with pytest.raises(OSError, match="in use") as caught:
+            bind("127.0.0.1", bound.getsockname()[1], 10)
+        assert caught.value.errno == errno.EADDRINUSE
+
+
+def test_bind_takes_a_port_again() -> None:
+    """A port whose connections linger in the kernel can be had again at once."""
+    with closing(bind("127.0.0.1", 0, 10)) as bound:
+        address = bound.getsockname()
+        client = socket.create_connection(address)
+        served, _ = bound.accept()
+        served.close()  # this end closes first, and waits
+        client.close()
+    with closing(bind(address[0], address[1], 10)):
+        pass
+
+
+def test_bind_to_no_address_of_this_machine() -> None:
+    """An address that cannot be had is an error."""
+    with pytest.raises(OSError, match="assign"):
+        bind("203.0.113.1", 0, 10)
+
+
+def test_bind_by_name_and_over_ipv6() -> None:
+    """A host is a name or an address of either kind."""
+    for host in ("localhost", "127.0.0.1", "::1"):
+        with closing(bind(host, 0, 10)) as bound:
+            assert bound.getsockname()[1] > 0
+
+
+async def test_stop_frees_the_port_and_forgets_sanic(serving: Callable) -> None:
+    """After a stop the port can be had again, and Sanic's registry of applications is as before."""
+    before = set(Sanic._app_registry)
+    async with serving(ECHO) as server:
+        port = server.port
+        assert set(Sanic._app_registry) > before
+    with closing(bind("127.0.0.1", port, 10)):
+        pass
+    assert set(Sanic._app_registry) == before
+
+
+async def test_stop_closes_the_port_first(
+    serving: Callable, start: Callable, dial: Callable, opening: Callable, accepted: Callable, until: Callable
+) -> None:
+    """While connections are drained nobody is accepted any more."""
+    del start
+    async with serving(ECHO) as server:
+        wire = await dial(server)
+        wire.send(opening())
+        await accepted(wire)
+        stopping = asyncio.create_task(server.gateway.stop())
+        assert await wire.reader.readexactly(4) == b"\x88\x13\x03\xe9"
+        with pytest.raises(ConnectionRefusedError):
+            await dial(server)
+        assert not stopping.done()
+        wire.send(b"\x88\x82\x00\x00\x00\x00\x03\xe9")
+        await stopping
+
+
+async def test_blueprints_that_clash_by_name(serving: Callable, plugin: Callable) -> None:
+    """Two routes of one name keep the gateway from starting, and what was started is ended."""
+
+    def blueprints() -> list[Blueprint]:
+        blueprint = Blueprint("site")
+
+        async def answer(_: Request) -> HTTPResponse:
+            return empty()
+
+        blueprint.add_route(answer, "/one", name="same")
+        blueprint.add_route(answer, "/two", name="same")
+        return [blueprint]
+
+    before = set(Sanic._app_registry)
+    stopped: list[str] = []
+    with pytest.raises(Exception, match="Duplicate route names"):
+        async with serving(
+            ECHO, plugins=[plugin(blueprints=blueprints, stop=lambda: stopped.append("stopped"))]
+        ):
+            pass
+    assert stopped == ["stopped"]
+    assert set(Sanic._app_registry) == before

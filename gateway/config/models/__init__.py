@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.config.models.access import ApiConfig, ApiToken, AuthenticationConfig, TokenKey, TokenWayConfig
 from gateway.config.models.base import ConfigModel
+from gateway.config.models.compression import CompressionConfig
 from gateway.config.models.limits import Overflow, RouteLimits
 from gateway.config.models.listen import ListenConfig, LogConfig, TlsConfig
 from gateway.config.models.root import BrokerConfig, GatewayConfig, GroupPolicy, PluginConfig
@@ -14,6 +15,7 @@ __all__ = [
     "ApiToken",
     "AuthenticationConfig",
     "BrokerConfig",
+    "CompressionConfig",
     "ConfigModel",
     "GatewayConfig",
     "GroupPolicy",

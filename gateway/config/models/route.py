@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.models.base import EMPTY_WHEN_NULL, UNIQUE, ConfigModel, Flag, Name, raise_findings
+from gateway.config.models.compression import CompressionConfig  # noqa: TC001  (pydantic evaluates annotations)
 from gateway.config.models.forms import (
     check_group_template,
     check_origin,
@@ -87,6 +88,10 @@ class RouteConfig(ConfigModel):
     limits: Annotated[RouteLimits, EMPTY_WHEN_NULL] = Field(
         default_factory=RouteLimits,
         description="Limits of each connection of the route. Default: each limit's own default.",
+    )
+    compression: CompressionConfig | None = Field(
+        default=None,
+        description="Compression of messages. The default, null, compresses nothing; `{}` turns it on.",
     )
     overflow: Overflow = Field(
         default=Overflow.DISCONNECT,

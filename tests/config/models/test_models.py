@@ -99,6 +99,7 @@ def test_route_defaults() -> None:
             "pong_timeout_seconds": 20,
             "max_pings_per_second": 50,
         },
+        "compression": None,
         "overflow": Overflow.DISCONNECT,
     }
 

@@ -11,7 +11,8 @@ const STEADY_SECONDS = 5;
  *
  * Events: `state` with detail `{state, code, reason, wasClean, delaySeconds}`, where state is one of
  * `connecting`, `open`, `waiting` (a pause of `delaySeconds` before the next try), `stopped` (by this side) and
- * `refused` (closed with a code that forbids coming back); `message` and `sent` with detail `{data}`.
+ * `refused` (closed with a code that forbids coming back); `message` with detail `{data}`; `sent` with detail
+ * `{data, value}`.
  */
 export class Channel extends EventTarget {
   #url;
@@ -73,7 +74,7 @@ export class Channel extends EventTarget {
     if (this.#state !== "open") return false;
     const data = JSON.stringify(value);
     this.#socket.send(data);
-    this.dispatchEvent(new CustomEvent("sent", { detail: { data } }));
+    this.dispatchEvent(new CustomEvent("sent", { detail: { data, value } }));
     return true;
   }
 

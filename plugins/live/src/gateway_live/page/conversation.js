@@ -4,9 +4,12 @@ import { frameBytes, handshakeBytes, utf8Bytes } from "./wire.js";
 const SILENT_INTERVALS = 5;
 const LEAST_SILENCE_SECONDS = 15;
 const SECOND_READING_MS = 3000;
+// What the tally leaves out: polling carries no texts, so they would spoil the comparison.
+const TEXTS = new Set(["push", "pushed", "error"]);
 
 /**
- * What this page and the gateway say to each other over the channel: JSON in, JSON out, and each byte counted.
+ * What this page and the gateway say to each other over the channel: JSON in, JSON out, and each byte counted that
+ * the figures cost.
  *
  * An event for each type of message that comes, with the message as its detail: `snapshot`, `figures`, `hello`,
  * `push`, `pushed`, `error`. The samples of the first two go into the tally.
@@ -33,7 +36,7 @@ export class Conversation extends EventTarget {
     channel.addEventListener("state", ({ detail }) => this.#enter(detail.state));
     channel.addEventListener("message", ({ detail }) => this.#take(detail.data));
     channel.addEventListener("sent", ({ detail }) => {
-      tally.bytes += frameBytes(utf8Bytes(detail.data), { masked: true });
+      if (!TEXTS.has(detail.value.type)) tally.bytes += frameBytes(utf8Bytes(detail.data), { masked: true });
     });
     this.addEventListener("snapshot", ({ detail }) => this.#takeSnapshot(detail));
     this.addEventListener("figures", ({ detail }) => this.#takeFigures(detail));
@@ -68,13 +71,15 @@ export class Conversation extends EventTarget {
 
   #take(data) {
     if (typeof data !== "string") return;
-    this.#tally.messages += 1;
-    this.#tally.bytes += frameBytes(utf8Bytes(data));
-    let message;
+    let message = null;
     try {
       message = JSON.parse(data);
     } catch {
-      return; // Another handler of the route may send what it likes.
+      // Another handler of the route may send what it likes.
+    }
+    if (!TEXTS.has(message?.type)) {
+      this.#tally.messages += 1;
+      this.#tally.bytes += frameBytes(utf8Bytes(data));
     }
     if (typeof message?.type === "string") this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
   }
