@@ -71,6 +71,7 @@ class Served:
 
     def connect(self, path: str, **options: Any) -> connect:
         """Open a connection with the `websockets` library; `options` are those of its `connect`."""
+        options.setdefault("proxy", None)
         return connect(self.url(path), **options)
 
 
@@ -104,7 +105,11 @@ async def serve(
             Plugin("test-handlers", "the test", "", SimpleNamespace(gateway_handlers=_hook(lambda: given)))
         )
     prepared = prepare(file, environ or {}, extra)
-    listen = prepared.config.listen.model_copy(update={"host": "127.0.0.1", "port": 0})
+    listen = prepared.config.listen
+    local: dict[str, Any] = {"host": "127.0.0.1", "port": 0}
+    if "drain_seconds" not in listen.model_fields_set:
+        local["drain_seconds"] = 0  # so that a connection that a test leaves open does not hold it up
+    listen = listen.model_copy(update=local)
     stream = io.StringIO()
     config = prepared.config.model_copy(update={"listen": listen})
     gateway = Gateway(prepared.with_config(config), make_logger("debug", "json", stream))

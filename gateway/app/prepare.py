@@ -142,9 +142,10 @@ class _Preparation:
         plugins = {plugin.name: plugin for plugin in self.manager.plugins if plugin.distribution != BUILT_IN}
         broken = {problem.plugin for problem in self.manager.problems}
         given = {use.name: use.options for use, _ in self._plugin_uses}
-        for use, enabled in self._plugin_uses:
-            if enabled and use.name not in plugins and use.name not in broken:
-                hint = did_you_mean(use.name, plugins)
+        known = {*plugins, *self.manager.installed}
+        for use, _ in self._plugin_uses:
+            if use.name not in known and use.name not in broken:
+                hint = did_you_mean(use.name, known)
                 message = f"plugin {use.name!r} is not installed"
                 self.problems.append(self._draft.problem_at_key(use.place, message, hint))
         for name, plugin in plugins.items():

@@ -32,8 +32,10 @@ class TokenAuthenticator(Authenticator[TokenWayConfig]):
         """Judge a bearer token; `None` if the request has none.
 
         Raises:
-            Refused: `unauthorized`, if the token fits no key.
+            Refused: `unauthorized`, if the token fits no key, or if there are two Authorization fields.
         """
+        if len(opening.request.get_all("authorization")) > 1:
+            raise refuse("unauthorized", "two Authorization fields")
         token = bearer_token(opening.request.headers)
         if token is None:
             return None

@@ -172,7 +172,10 @@ class TestStopping:
 
     @pytest.mark.parametrize(
         ("failing", "event", "field"),
-        [("handler", "handler_stop_failed", "First"), ("plugin", "plugin_stop_failed", "test-1")],
+        [
+            ("handler", "part_stop_failed", "handler 'first' of route '/t'"),
+            ("plugin", "plugin_stop_failed", "test-1"),
+        ],
     )
     async def test_a_stop_that_raises_keeps_no_other_from_stopping(
         self, tmp_path: Path, failing: str, event: str, field: str
@@ -190,7 +193,7 @@ class TestStopping:
         ended = [call for call in calls if call.endswith("stop")]
         assert ended == ["first stop", "second stop", "first stop", "nod stop", "two stop", "one stop"]
         lines = [line for line in server.log if line["event"] == event]
-        assert {line.get("handler", line.get("plugin")) for line in lines} == {field}
+        assert {line.get("part", line.get("plugin")) for line in lines} == {field}
         assert all("cannot stop" in line["exception"] for line in lines)
         assert server.log[-1]["event"] == "stopped"
 

@@ -63,7 +63,7 @@ def ask_slowly(ask: Callable, server: Any, until: Callable) -> Callable:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         wire = await ask(server, LARGE, sock=slow)
         listener = server.gateway._listener._server
-        await until(lambda: any(protocol.write_paused for protocol in listener.connections))
+        await until(lambda: any(not item._can_write.is_set() for item in listener.connections))
         return wire
 
     return ask_slowly
