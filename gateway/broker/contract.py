@@ -15,11 +15,14 @@ class Publication(NamedTuple):
         group: The group's name.
         message: Text as `str`, binary as `bytes`.
         exclude: Id of the connection that does not get it, on whichever node it lives; `None` for no one.
+        key: What the message is the newest state of, for the overflow policy `conflate`; `None` stands for
+            the whole group.
     """
 
     group: str
     message: str | bytes
     exclude: str | None = None
+    key: str | None = None
 
 
 Deliver: TypeAlias = Callable[[Publication], int]

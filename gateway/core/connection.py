@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.owned import Owned
 from gateway.core.request import OpeningRequest
-from gateway.core.send_queue import EAGER_BYTES, SendQueue
+from gateway.core.send_queue import SendQueue
 from gateway.protocol.close_codes import may_be_sent
 from gateway.protocol.encoding import encode_message
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from gateway.core.compression import ConnectionCompression
     from gateway.core.groups import Group
@@ -140,8 +140,12 @@ class Connection(SendQueue):
             store = self._store = {}
         return store
 
-    def send(self, message: str | bytes | bytearray | memoryview) -> None:
+    def send(self, message: str | bytes | bytearray | memoryview) -> Awaitable[None]:
         """Send a message: `str` as text, anything else as binary. It leaves at the end of this loop turn.
+
+        The call never waits. Whoever sends a lot may await its result: that waits until the peer has read
+        enough for more to be sent, so that a file or a stream does not fill the send queue. If the
+        connection ends meanwhile, the wait ends too, without an error.
 
         Raises:
             UnicodeEncodeError: If the text holds a lone surrogate.
@@ -156,17 +160,18 @@ class Connection(SendQueue):
                 self._flusher.add(self)
             queue.append(frame)
             queued = self._queued_bytes = self._queued_bytes + len(frame)
-            if queued > EAGER_BYTES:
+            if queued > self._relief_bytes:
                 self.relieve()
+        return self
 
-    def send_json(self, value: object) -> None:
-        """Send a value as JSON text.
+    def send_json(self, value: object) -> Awaitable[None]:
+        """Send a value as JSON text; otherwise as `send`.
 
         Raises:
             TypeError: If JSON cannot carry it.
             ValueError: If it holds a number that JSON has no form for.
         """
-        self.send(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+        return self.send(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Begin the closing handshake; nothing happens if it has begun already.
@@ -201,18 +206,22 @@ class Connection(SendQueue):
         _check_group(group)
         self.node.hub.leave(self, group)
 
-    def publish(self, group: str, message: str | bytes, *, include_sender: bool = True) -> int:
+    def publish(
+        self, group: str, message: str | bytes, *, include_sender: bool = True, key: str | None = None
+    ) -> int:
         """Publish a message to a group, on every node.
 
         Args:
             group: Its name. The connection need not be a member.
             message: `str` for text, `bytes` for binary.
             include_sender: Whether this connection gets it too, if it is a member.
+            key: What the message is the newest state of. Under the overflow policy `conflate` a slow
+                member gets only the newest of each key; `None` stands for the whole group.
 
         Returns:
             How many connections of this node it was handed to.
         """
-        return self.node.publish(group, message, exclude=None if include_sender else self)
+        return self.node.publish(group, message, exclude=None if include_sender else self, key=key)
 
     def publish_to_user(self, user: str, message: str | bytes, *, include_sender: bool = True) -> int:
         """Publish a message to all connections of a user, on every node; otherwise as `publish`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.core.groups import EVERYONE, Group, user_group
-from gateway.core.send_queue import EAGER_BYTES
 from gateway.protocol.encoding import DEFLATED, encode_message
 
 if TYPE_CHECKING:
@@ -111,18 +110,18 @@ class Hub:
         group = self._groups.get(publication.group)
         if group is None:
             return 0
-        message = publication.message
-        exclude = publication.exclude
         if group.compressing:
-            delivered = self._broadcast_compressed(group, message, exclude)
+            delivered = self._broadcast_compressed(group, publication)
         else:
-            delivered = self._broadcast(group, encode_message(message), exclude)
+            delivered = self._broadcast(group, publication)
         metrics = self._metrics
         metrics.publications += 1
         metrics.deliveries += delivered
         return delivered
 
-    def _broadcast(self, group: Group, frame: bytes, exclude: str | None) -> int:
+    def _broadcast(self, group: Group, publication: Publication) -> int:
+        frame = encode_message(publication.message)
+        exclude = publication.exclude
         size = len(frame)
         add = self._flusher.add
         delivered = 0
@@ -135,13 +134,15 @@ class Hub:
                 add(member)
             queue.append(frame)
             queued = member._queued_bytes = member._queued_bytes + size  # noqa: SLF001
-            if queued > EAGER_BYTES:
-                member.relieve(group.overflow)
+            if queued > member._relief_bytes:  # noqa: SLF001
+                member.relieve(group.overflow, publication)
             delivered += 1
         return delivered
 
-    def _broadcast_compressed(self, group: Group, message: str | bytes, exclude: str | None) -> int:
+    def _broadcast_compressed(self, group: Group, publication: Publication) -> int:
         """As `_broadcast`, where some members take compressed messages: one compression for all alike."""
+        message = publication.message
+        exclude = publication.exclude
         plain = encode_message(message)
         compressed: dict[SharedCompression, bytes] = {}
         delivered = 0
@@ -163,7 +164,7 @@ class Hub:
                 self._flusher.add(member)
             queue.append(frame)
             queued = member._queued_bytes = member._queued_bytes + len(frame)  # noqa: SLF001
-            if queued > EAGER_BYTES:
-                member.relieve(group.overflow)
+            if queued > member._relief_bytes:  # noqa: SLF001
+                member.relieve(group.overflow, publication)
             delivered += 1
         return delivered

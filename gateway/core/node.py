@@ -79,18 +79,28 @@ class Node:
 
     # For handlers and plugins.
 
-    def publish(self, group: str, message: str | bytes, *, exclude: Connection | None = None) -> int:
+    def publish(
+        self,
+        group: str,
+        message: str | bytes,
+        *,
+        exclude: Connection | None = None,
+        key: str | None = None,
+    ) -> int:
         """Publish a message to a group, on every node.
 
         Args:
             group: Its name.
             message: `str` for text, `bytes` for binary.
             exclude: A connection that does not get it; `None` for no one.
+            key: What the message is the newest state of, for the overflow policy `conflate`; `None` stands
+                for the whole group.
 
         Returns:
             How many connections of this node it was handed to.
         """
-        return self.broker.publish(Publication(group, message, None if exclude is None else exclude.id))
+        excluded = None if exclude is None else exclude.id
+        return self.broker.publish(Publication(group, message, excluded, key))
 
     def publish_to_user(self, user: str, message: str | bytes, *, exclude: Connection | None = None) -> int:
         """Publish a message to all connections of a user, on every node; otherwise as `publish`."""

@@ -98,6 +98,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         del exc
         self._finish(CloseCode.ABNORMAL_CLOSURE, "")
         self.discard_queue()
+        self.release_waiters()
         self.node.forget_socket(self)
         limits = self._route.limits
         self.node.deadlines(limits.close_timeout_seconds, SocketConnection.abort).end(self)

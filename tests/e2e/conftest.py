@@ -238,11 +238,17 @@ async def open_page(window: BrowserContext) -> AsyncIterator[Callable[..., Await
 
 
 @pytest.fixture
-def shipped() -> dict[str, Any]:
-    """The shipped gateway.yaml as data, but for what tests would have to wait for: five samples a second."""
+def interval_seconds() -> float:
+    """The time from one sample to the next; a test that needs another sets it as its parameter."""
+    return 0.1
+
+
+@pytest.fixture
+def shipped(interval_seconds: float) -> dict[str, Any]:
+    """The shipped gateway.yaml as data, but for what tests would have to wait for."""
     config: dict[str, Any] = yaml.safe_load(SHIPPED.read_text("utf-8"))
     live = next(route for route in config["routes"] if route["path"] == "/live")
-    live["handlers"][0]["options"]["interval_seconds"] = 0.2
+    live["handlers"][0]["options"]["interval_seconds"] = interval_seconds
     config["listen"]["drain_seconds"] = 0
     return config
 

@@ -56,7 +56,7 @@ async def test_push_chart_moves_without_any_request(
     """With polling cut off, the pushed chart goes on: samples are counted, and its line grows."""
     tab = await open_page(demo.http_url("/"), prepare=no_polling)
     points = await tab.value("push-points")
-    await tab.grow_line("push-chart", 8)
+    await tab.grow_line("push-chart", 4)
     await tab.reach("push-points", points + 5)
     assert await tab.value("push-requests") == 1
     assert await tab.value("poll-points") == 0
@@ -72,14 +72,15 @@ async def test_poll_chart_moves_without_push(demo: Served, open_page: Callable[.
     await expect(tab.at("link-text")).to_have_text("Stopped")
     await tab.reach("poll-points", await tab.value("poll-points") + 2)  # what came before is drawn by then
     pushed, polled = await tab.value("push-points"), await tab.value("poll-points")
-    await tab.grow_line("poll-chart", 8)
-    await tab.reach("poll-points", polled + 3)
+    await tab.grow_line("poll-chart", 4)
+    await tab.reach("poll-points", polled + 2)
     assert await tab.value("push-points") == pushed
     await tab.click("link-button")
     await tab.reach("push-points", pushed + 3)
     assert await tab.value("push-requests") == 2
 
 
+@pytest.mark.parametrize("interval_seconds", [0.25])
 async def test_push_costs_less_than_polling(demo: Served, open_page: Callable[..., Awaitable[Any]]) -> None:
     """For as many samples, push needs one request and fewer bytes, and the page says so."""
     tab = await open_page(demo.http_url("/"))
@@ -90,7 +91,7 @@ async def test_push_costs_less_than_polling(demo: Served, open_page: Callable[..
     ]
     assert requests >= 3
     assert min(pushed, polled) > 0
-    await tab.reach("poll-requests", requests + 8)
+    await tab.reach("poll-requests", requests + 5)
     await tab.reach("push-bytes", pushed + 1)
     await tab.reach("poll-bytes", polled + 1)
     assert await tab.value("push-requests") == 1

@@ -64,20 +64,22 @@ def chunks(data: bytes, size: int) -> Iterable[bytes]:
 @pytest.mark.parametrize(
     "data",
     [
-        b"\x81",
-        b"\x81\x85",
-        b"\x81\x85\0\0\0",
-        b"\x81\x85\0\0\0\0",
-        b"\x81\x85\0\0\0\0aaaa",
-        b"\x89\x81",
-        b"\x01\x80\0\0\0\0",
+        pytest.param(b"\x81", id="1 byte"),
+        pytest.param(b"\x81\x85", id="2 bytes"),
+        pytest.param(b"\x81\x85\0\0\0", id="key cut"),
+        pytest.param(b"\x81\x85\0\0\0\0", id="header"),
+        pytest.param(b"\x81\x85\0\0\0\0aaaa", id="payload cut"),
+        pytest.param(b"\x01\x80\0\0\0\0", id="empty fragment"),
+        pytest.param(b"\x89", id="1 byte of a ping"),
+        pytest.param(b"\x89\x82\0\0\0\0", id="header of a ping"),
+        pytest.param(b"\x89\x82\0\0\0\0a", id="ping cut"),
+        pytest.param(b"\x88\x82\0\0\0\0\x03", id="close cut"),
     ],
-    ids=["1 byte", "2 bytes", "key cut", "header", "payload cut", "ping", "empty fragment"],
 )
 def test_what_has_begun_has_a_number(reader: FrameReader, data: bytes) -> None:
     """Anything that has begun and not ended is numbered; a fresh reader has begun nothing."""
-    assert reader.unfinished == 0
-    reader.feed(data)
+    assert (reader.unfinished, reader.has_more) == (0, False)
+    assert reader.feed(data) == []
     assert reader.unfinished != 0
 
 
@@ -162,6 +164,17 @@ def test_limit_keeps_what_lies_behind_it(reader: FrameReader, frame: Build, limi
     assert reader.has_more is (limit < len(expected))
     assert reader.feed(b"") == expected[limit:]
     assert reader.has_more is False
+
+
+@pytest.mark.parametrize("opcode", [TEXT, PING])
+@pytest.mark.parametrize("size", [0, 125])
+def test_limit_that_is_just_reached_leaves_nothing(
+    reader: FrameReader, frame: Build, opcode: int, size: int
+) -> None:
+    """A limit that the last whole frame reaches leaves nothing to go on with."""
+    for stream in (frame(opcode, bytes(size)), frame(TEXT, final=False) + frame(CONT, bytes(size))):
+        assert len(reader.feed(stream, 1)) == 1
+        assert (reader.has_more, reader.unfinished) == (False, 0)
 
 
 @pytest.mark.parametrize("count", [1, 3, 14])

@@ -218,18 +218,21 @@ async def test_request_behind_connection_close(server: Any, ask: Callable, openi
     assert server.node.metrics.connections_opened == 0
 
 
-@pytest.mark.parametrize("data", [b"", b"GET /e"])
 async def test_half_a_header_behind_a_request(
-    start: Callable, ask: Callable, opening: Callable, refused: Callable, data: bytes
+    start: Callable, ask: Callable, opening: Callable, refused: Callable
 ) -> None:
     """The deadline is that of a new TCP connection, and a trickle does not move it."""
-    server = await start(ROUTES, listen={"opening_timeout_seconds": 0.3})
-    wire = await ask(server, REQUEST)
-    assert (await wire.answer()).status == 200
-    wire.send(data or opening()[:-2])
-    if not data:
-        await wire.trickle(b"X: y\r\n" * 500)
-    await refused(server, wire, 408, "timeout")
+    server = await start(ROUTES, listen={"opening_timeout_seconds": 0.5})
+
+    async def begin(data: bytes, more: bytes = b"") -> None:
+        wire = await ask(server, REQUEST)
+        assert (await wire.answer()).status == 200
+        wire.send(data)
+        if more:
+            await wire.trickle(more)
+        await refused(server, wire, 408, "timeout")
+
+    await asyncio.gather(begin(b"GET /e"), begin(opening()[:-2]), begin(opening()[:-2], b"X: y\r\n" * 500))
 
 
 async def test_body(server: Any, ask: Callable, opening: Callable, accepted: Callable) -> None:
@@ -320,16 +323,15 @@ async def test_upgrade_while_the_handler_before_it_still_runs(
 
 async def test_timers_of_sanic(server: Any, ask: Callable, opening: Callable, accepted: Callable) -> None:
     """None of Sanic's timeouts ends a connection that was once Sanic's."""
-    server.gateway.app.config.KEEP_ALIVE_TIMEOUT = 0.1
-    server.gateway.app.config.RESPONSE_TIMEOUT = 0.1
-    server.gateway.app.config.REQUEST_TIMEOUT = 0.1
+    timeouts = ("KEEP_ALIVE_TIMEOUT", "RESPONSE_TIMEOUT", "REQUEST_TIMEOUT")
+    server.gateway.app.config.update(dict.fromkeys(timeouts, 0.5))
     wire = await ask(server, REQUEST)
     assert (await wire.answer()).status == 200
     wire.send(opening())
     await accepted(wire)
     # Whoever stays with Sanic from now on is cut, so that the time for it has passed.
-    for data in (REQUEST, b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n"):
-        other = await ask(server, data)
+    others = [await ask(server, data) for data in (REQUEST, REQUEST.replace(b"/healthz", b"/wait"))]
+    for other in others:
         await other.answer()
         await other.cut()
     assert server.node.metrics.connections == 1

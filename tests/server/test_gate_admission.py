@@ -108,32 +108,31 @@ async def test_hook_that_raises(
     assert admit.__name__ in line["exception"]
 
 
-@pytest.mark.parametrize("verdict", [True, False, "no", Refused(TEAPOT)], ids=repr)
-@pytest.mark.parametrize("waits", [False, True])
 async def test_hook_that_returns_nonsense(
     start: Callable,
     ask: Callable,
     opening: Callable,
     refused: Callable,
     plugin: Callable,
-    verdict: object,
-    waits: bool,
+    subtests: pytest.Subtests,
 ) -> None:
-    """An admission hook that gives neither None nor a refusal is a 500."""
+    """An admission hook that gives neither None nor a refusal, at once or later, is a 500."""
+    verdict: object = None
 
     def admit(opening: Any) -> Any:
-        del opening
-        return later() if waits else verdict
+        return later() if opening.request.query == "later" else verdict
 
     async def later() -> object:
         await asyncio.sleep(0)
         return verdict
 
     server = await start(ROUTES, plugins=[plugin(admit=admit)])
-    await refused(server, await ask(server, opening()), 500, "internal_error")
-    assert "gateway_admit of plugin 'test-0'" in next(
-        line["exception"] for line in server.log if line["event"] == "opening_check_failed"
-    )
+    for verdict in (True, False, 0, "no", (), Refused(TEAPOT)):
+        for target in ("/echo", "/echo?later"):
+            with subtests.test(verdict=verdict, target=target):
+                await refused(server, await ask(server, opening(target)), 500, "internal_error")
+                failed = [line for line in server.log if line["event"] == "opening_check_failed"]
+                assert "gateway_admit of plugin 'test-0'" in failed[-1]["exception"]
 
 
 @pytest.mark.parametrize("kind", [Door, Stubborn])
@@ -142,7 +141,7 @@ async def test_hook_that_hangs(
 ) -> None:
     """An admission hook that does not answer by the deadline is a 503, and never a connection after it."""
     door = kind()
-    server = await start(ROUTES, listen={"opening_timeout_seconds": 0.2}, plugins=[door])
+    server = await start(ROUTES, listen={"opening_timeout_seconds": 0.5}, plugins=[door])
     wire = await ask(server, opening())
     await until(lambda: door.waiting == 1)
     answer = await refused(server, wire, 503, "check_timeout")
@@ -157,7 +156,7 @@ async def test_hook_that_answers_while_the_refusal_lingers(
 ) -> None:
     """A check that comes too late opens nothing, though the client has not ended TCP yet."""
     door = Stubborn()
-    server = await start(ROUTES, listen={"opening_timeout_seconds": 0.2}, plugins=[door])
+    server = await start(ROUTES, listen={"opening_timeout_seconds": 0.5}, plugins=[door])
     wire = await ask(server, opening())
     assert (await wire.answer()).status == 503
     door.answers.set()
@@ -209,7 +208,8 @@ async def test_hooks_that_admit(
         answer.set_result(None)
         return answer
 
-    server = await start(ROUTES, plugins=[plugin(admit=hook) for hook in (plain, waits, future)])
+    hooks = (plain, waits, future, lambda: None)  # the last one asks for no argument
+    server = await start(ROUTES, plugins=[plugin(admit=hook) for hook in hooks])
     await accepted(await ask(server, opening("/echo?a=b")))
     assert seen == [("a=b", "localhost", "127.0.0.1", None)] * 3
 
@@ -325,7 +325,7 @@ async def test_way_that_fails(
 ) -> None:
     """A plugin's way that raises, hangs, returns nonsense or proves nothing opens nothing."""
     knocks = plugin(authenticators=lambda: {"knock": Knock})
-    server = await start(KNOCK, listen={"opening_timeout_seconds": 0.3}, plugins=[knocks])
+    server = await start(KNOCK, listen={"opening_timeout_seconds": 0.5}, plugins=[knocks])
     await refused(server, await ask(server, opening("/echo", f"Knock: {knock}")), status, error)
 
 

@@ -37,7 +37,7 @@ async def server(start: Callable) -> Any:
 async def test_no_credentials(
     server: Any, ask: Callable, opening: Callable, refused: Callable, subtests: pytest.Subtests
 ) -> None:
-    """Without credentials of the way's kind the answer is 401 and names the scheme (RFC 9110 section 11.6.1)."""
+    """Without credentials of the way's kind the answer is 401 and names the scheme (RFC 9110 11.6.1)."""
     for authorization in (
         None,
         "",
@@ -126,15 +126,13 @@ async def test_good_credentials(
             assert connection in server.node.members("everyone")
 
 
-async def test_one_key_of_a_thousand(
-    start: Callable, ask: Callable, opening: Callable, accepted: Callable
-) -> None:
+async def test_one_key_of_many(start: Callable, ask: Callable, opening: Callable, accepted: Callable) -> None:
     """The last of many keys is found as well."""
-    keys = ", ".join(f"{{name: k{number}, user: u{number}, token: token{number}}}" for number in range(1000))
+    keys = ", ".join(f"{{name: k{number}, user: u{number}, token: token{number}}}" for number in range(100))
     routes = ROUTES[ROUTES.index("routes:") :]
     server = await start(f"authentication: {{token: {{keys: [{keys}]}}}}\n{routes}")
-    await accepted(await ask(server, opening(authorization="Bearer token999")))
-    assert server.node.connections()[0].identity.user == "u999"
+    await accepted(await ask(server, opening(authorization="Bearer token99")))
+    assert server.node.connections()[0].identity.user == "u99"
 
 
 async def test_refused_by_a_plugin_after_authentication(

@@ -156,22 +156,23 @@ async def test_stop_frees_the_port_and_forgets_sanic(serving: Callable) -> None:
     assert set(Sanic._app_registry) == before
 
 
-async def test_stop_closes_the_port_first(
-    serving: Callable, start: Callable, dial: Callable, opening: Callable, accepted: Callable, until: Callable
+async def test_port_answers_until_the_drain_is_over(
+    serving: Callable, start: Callable, dial: Callable, ask: Callable, opening: Callable, accepted: Callable
 ) -> None:
-    """While connections are drained nobody is accepted any more."""
+    """While connections are drained who knocks is told to come again; after that nobody answers."""
     del start
     async with serving(ECHO) as server:
-        wire = await dial(server)
-        wire.send(opening())
+        wire = await ask(server, opening())
         await accepted(wire)
         stopping = asyncio.create_task(server.gateway.stop())
         assert await wire.reader.readexactly(4) == b"\x88\x13\x03\xe9"
-        with pytest.raises(ConnectionRefusedError):
-            await dial(server)
+        answer = await (await ask(server, opening())).answer()
+        assert (answer.status, answer.json["error"]) == (503, "draining")
         assert not stopping.done()
         wire.send(b"\x88\x82\x00\x00\x00\x00\x03\xe9")
         await stopping
+        with pytest.raises(ConnectionRefusedError):
+            await dial(server)
 
 
 async def test_blueprints_that_clash_by_name(serving: Callable, plugin: Callable) -> None:

@@ -18,6 +18,9 @@ class Overflow(StrEnum):
     """Queued messages are dropped, the oldest first, until the new one fits."""
     DROP_NEWEST = "drop_newest"
     """The new message is dropped."""
+    CONFLATE = "conflate"
+    """Of each group, or of each key that the publisher gives, only the newest publication is kept. What was
+    sent to the connection alone cannot be replaced by a newer one, so that the connection is closed."""
 
 
 class RouteLimits(ConfigModel):

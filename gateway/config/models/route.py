@@ -96,8 +96,8 @@ class RouteConfig(ConfigModel):
     overflow: Overflow = Field(
         default=Overflow.DISCONNECT,
         description=(
-            "What happens when a connection's send queue is at its limit: `disconnect`, `drop_oldest` or "
-            "`drop_newest`. Default: `disconnect`."
+            "What happens when a connection's send queue is at its limit: `disconnect`, `drop_oldest`, "
+            "`drop_newest` or `conflate`. Default: `disconnect`."
         ),
     )
 
