@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.core.identity import Identity
     from gateway.core.node import Node
     from gateway.core.owned import Timer
+    from gateway.core.rate import Rate
     from gateway.core.route import Route
 
 __all__ = ["Connection", "State"]
@@ -63,6 +64,7 @@ class Connection(SendQueue):
         "opened_at",
         "params",
         "path",
+        "rate",
         "remote",
         "round_trip_seconds",
         "subprotocol",
@@ -101,6 +103,7 @@ class Connection(SendQueue):
         self.round_trip_seconds: float | None = None
         """From the last ping to its pong; `None` before the first."""
         self.compression = compression
+        self.rate: Rate | None = None
         self.joined: tuple[Group, ...] = ()
         self._route = route
         self._head = head
@@ -258,6 +261,10 @@ class Connection(SendQueue):
     @abstractmethod
     def refuse_type(self) -> None:
         """End the connection with 1003: its route does not take this type of message. The gateway's own."""
+
+    @abstractmethod
+    def refuse_rate(self) -> None:
+        """End the connection with 1008: its messages come too fast. The gateway's own."""
 
     @abstractmethod
     def handler_failed(self, error: BaseException) -> None:

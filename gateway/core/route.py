@@ -6,9 +6,10 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.compression import RouteCompression
+from gateway.core.rate import limit_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway.config.models import RouteConfig
     from gateway.core.connection import Connection
@@ -61,7 +62,10 @@ class Route:
         self.origins = origins
         self.authenticators = authenticators
         self.open_event = dispatch.open
-        self.message_event = _only(config.message_types, dispatch)
+        event = dispatch.message
+        if config.limits.messages_per_second or config.limits.bytes_per_second:
+            event = limit_rate(event, config.limits)
+        self.message_event = _only(config.message_types, event)
         self.close_events = dispatch.closes
         self._templates = tuple((text, tuple(_PLACEHOLDER.findall(text))) for text in config.groups)
 
@@ -82,12 +86,11 @@ class Route:
         return [name for name in found if not name.startswith("$")]
 
 
-def _only(types: tuple[Any, ...], dispatch: Dispatch) -> Any:
+def _only(types: tuple[Any, ...], inner: Callable[[Connection, Any], Any]) -> Callable[..., Any]:
     """Wrap the message event for a route that takes one type of message; most take both, unwrapped."""
     if len(types) != 1:
-        return dispatch.message
+        return inner
     wanted = str if types[0] == "text" else bytes
-    inner = dispatch.message
 
     def check(connection: Connection, message: str | bytes) -> Any:
         if isinstance(message, wanted):

@@ -241,6 +241,10 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         """End the connection with 1003: its route does not take this type of message."""
         self.fail(CloseCode.UNSUPPORTED_DATA, "this route does not take messages of this type")
 
+    def refuse_rate(self) -> None:
+        """End the connection with 1008: its messages come too fast."""
+        self.fail(CloseCode.POLICY_VIOLATION, "messages come too fast")
+
     def _finish(self, code: int, reason: str) -> bool:
         """Step into CLOSED; tell whether this call made the step."""
         if self._state is State.CLOSED:

@@ -69,7 +69,7 @@ def test_keys_of_dataclass_and_alias() -> None:
 def test_words_at() -> None:
     """The words of literals and of enumerations are known."""
     assert words_at(Model, ("inner", "word")) == ("one", "two")
-    assert words_at(Model, ("overflow",)) == ("disconnect", "drop_oldest", "drop_newest")
+    assert words_at(Model, ("overflow",)) == ("disconnect", "drop_oldest", "drop_newest", "conflate")
     assert words_at(Model, ("inner", "password")) == ()
 
 

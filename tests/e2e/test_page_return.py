@@ -116,7 +116,9 @@ async def test_page_stays_away_when_told_so(demo: Served, open_page: Callable[..
     connection.close(4403, "signed out")
     await expect(tab.at("link-text")).to_have_text("Closed for good with 4403 (identity revoked): signed out")
     await expect(tab.at("link-countdown")).to_be_empty()
-    await tab.reach("poll-requests", await tab.value("poll-requests") + 2)
+    # Time enough for the pause of a page that would come back.
+    await tab.at("poll-interval").select_option("0.25")
+    await tab.reach("poll-requests", await tab.value("poll-requests") + 4)
     assert await tab.value("push-requests") == 1
     assert demo.node.connections() == ()
     await tab.click("link-button")

@@ -37,7 +37,7 @@ async def secure(shipped: dict[str, Any], tmp_path: Path) -> AsyncIterator[Serve
 
 
 async def test_page_works_over_tls(secure: Served, open_page: Callable[..., Awaitable[Any]]) -> None:
-    """Over https the page speaks wss: charts move, the console talks, and a push to the consumer id arrives."""
+    """Over https the page speaks wss: charts move, the console talks, and a push to its id arrives."""
     assert secure.http_url("/").startswith("https:")
     tab = await open_page(secure.http_url("/"))
     await tab.grow_line("push-chart", 4)

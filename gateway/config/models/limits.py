@@ -23,6 +23,15 @@ class Overflow(StrEnum):
     sent to the connection alone cannot be replaced by a newer one, so that the connection is closed."""
 
 
+class RateAction(StrEnum):
+    """What happens to a connection whose messages come faster than its rates."""
+
+    CLOSE = "close"
+    """The connection is closed with 1008."""
+    PAUSE = "pause"
+    """The client is read no faster than the rates: its writes stall."""
+
+
 class RouteLimits(ConfigModel):
     """Limits that hold for each connection of a route by itself."""
 
@@ -85,4 +94,32 @@ class RouteLimits(ConfigModel):
         ge=1,
         le=1_000_000,
         description="Most pings a second from the client. Above it the close code is 1008.",
+    )
+    messages_per_second: Number = Field(
+        default=0,
+        ge=0,
+        le=10_000_000,
+        description="Most messages a second from the client, over time. 0 sets no rate.",
+    )
+    message_burst: WholeNumber = Field(
+        default=0,
+        ge=0,
+        le=10_000_000,
+        description="Most messages at once within that rate. 0 stands for one second's worth.",
+    )
+    bytes_per_second: Number = Field(
+        default=0,
+        ge=0,
+        le=1_000_000_000_000,
+        description="Most bytes of messages a second from the client, over time. 0 sets no rate.",
+    )
+    byte_burst: WholeNumber = Field(
+        default=0,
+        ge=0,
+        le=1_000_000_000_000,
+        description="Most bytes of messages at once within that rate. 0 stands for one second's worth.",
+    )
+    rate_action: RateAction = Field(
+        default=RateAction.CLOSE,
+        description="What happens above a rate: `close`, with 1008, or `pause`, reading no faster.",
     )
