@@ -146,6 +146,7 @@ class FrontProtocol(asyncio.Protocol):
                 that, and what someone may have meant for a body is not taken for an opening handshake.
         """
         assert self._http is not None  # noqa: S101 - it is what calls
+        self._head_only = False
         self._pipelined = pipelined
         self._write_paused = self._http.write_paused
         self.transport.set_protocol(self)

@@ -148,6 +148,14 @@ async def test_refused_on_a_reused_tcp_connection(
     assert server.gateway._listener._server.connections == set()
 
 
+async def test_refused_behind_head(server: Any, ask: Callable, refused: Callable) -> None:
+    """That one request wants no body of its answer does not go for the next."""
+    wire = await ask(server, REQUEST.replace(b"GET", b"HEAD"))
+    assert (await wire.answer(has_body=False)).headers["connection"] == "keep-alive"
+    wire.send(b"junk\r\n\r\n")
+    await refused(server, wire, 400, "malformed_request")
+
+
 async def test_pipelined_requests(server: Any, ask: Callable, opening: Callable, accepted: Callable) -> None:
     """Requests that do not await each other's answers are answered in their order."""
     wire = await ask(server, REQUEST + post("/mirror", b"one") + post("/mirror", b"two") + REQUEST[:20])

@@ -123,7 +123,10 @@ static size_t read_frames(Connection *c, const Mode *mode, const uint8_t *bytes,
         size_t head = 2;
         uint64_t length = frame[1] & 127;
         if (frame[1] & 128) fail("connection %u got a masked frame", c->index);
-        if ((frame[0] & 0xF0) != 0x80) fail("connection %u got a frame with first byte 0x%02x", c->index, frame[0]);
+        /* RSV1 marks a compressed message (RFC 7692 section 6), and only data may be one. */
+        int compressed = options.deflate && (frame[0] & 0xC8) == 0xC0;
+        if ((frame[0] & 0xF0) != (compressed ? 0xC0 : 0x80))
+            fail("connection %u got a frame with first byte 0x%02x", c->index, frame[0]);
         if (length >= 126) {
             head += length == 126 ? 2 : 8;
             if (count - at < head) break;
@@ -133,7 +136,11 @@ static size_t read_frames(Connection *c, const Mode *mode, const uint8_t *bytes,
         }
         if (count - at < head + length) break;
         if ((frame[0] & 15) == TEXT) {
-            if (mode->on_message) mode->on_message(c, frame + head, length);
+            size_t bytes = length;
+            const uint8_t *message = compressed ? inflated(frame + head, length, &bytes) : frame + head;
+            c->compressed = compressed;
+            wire_add(head + length);
+            if (mode->on_message) mode->on_message(c, message, bytes);
         } else {
             control_frame(c, frame[0] & 15, frame + head, length);
         }

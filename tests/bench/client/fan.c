@@ -14,12 +14,13 @@ static uint8_t payload[BUFFER_BYTES];
 
 static void on_message(Connection *c, const uint8_t *message, size_t bytes) {
     /* Probes of the joining phase may be under way still, but only before the first publication. */
-    if (bytes && message[0] == 'p' && c->received == 0) {
+    if (payload_kind(message, bytes) == 'p' && c->received == 0) {
         payload_check(message, bytes, 'p', 0, 0);
         if (!c->sent) c->sent = 1, joined++;
         return;
     }
     if (probing || c->received == published) fail("member %u got a publication that nobody made", c->index);
+    if (options.deflate && !c->compressed) fail("member %u got a publication that is not compressed", c->index);
     payload_check(message, bytes, 'm', 0, c->received);
     uint32_t slot = c->received++ % options.in_flight;
     latency_add(now - published_at[slot]);

@@ -5,6 +5,9 @@
 
 #include "load.h"
 
+/* Without a context, a publication can be the same bytes for all its receivers. */
+#define DEFLATE "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+
 /* 22 random characters and "==" decode to 16 bytes when the last character carries two bits: A, Q, g or w. */
 static void make_key(char key[25]) {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -14,15 +17,20 @@ static void make_key(char key[25]) {
 }
 
 void make_request(Connection *c, char *request, size_t room, size_t *bytes) {
-    char key[25];
+    char key[25], authorization[256] = "";
+    if (options.token) {
+        int written = snprintf(authorization, sizeof authorization, "Authorization: Bearer %s\r\n", options.token);
+        if (written >= (int)sizeof authorization) fail("the token is too long: %zu bytes", strlen(options.token));
+    }
     make_key(key);
     accept_of_key(key, c->accept);
     *bytes = (size_t)snprintf(request, room,
                               "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                               "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n"
-                              "Origin: http://%s:%d\r\nUser-Agent: bench\r\n\r\n",
-                              options.path, options.host, options.port, key, options.host, options.port);
-    if (*bytes >= room) fail("the path is too long: %zu bytes of request", *bytes);
+                              "Origin: http://%s:%d\r\nUser-Agent: bench\r\n%s%s\r\n",
+                              options.path, options.host, options.port, key, options.host, options.port, authorization,
+                              options.deflate ? "Sec-WebSocket-Extensions: " DEFLATE "\r\n" : "");
+    if (*bytes >= room) fail("the request is too long: %zu bytes", *bytes);
 }
 
 /* The value of a header that must stand exactly once, without the white space around it. */
@@ -56,6 +64,10 @@ size_t check_response(Connection *c, const uint8_t *bytes, size_t count) {
         fail("the response lacks Connection: Upgrade: %.*s", shown, head);
     if (header(head, last, "Sec-WebSocket-Accept", &value) != 28 || strncmp(value, c->accept, 28))
         fail("the response's Sec-WebSocket-Accept is wrong, expected %s: %.*s", c->accept, shown, head);
-    if (header(head, last, "Sec-WebSocket-Extensions", &value)) fail("an extension that was not offered: %.*s", shown, head);
+    size_t extension = header(head, last, "Sec-WebSocket-Extensions", &value);
+    if (!options.deflate && extension) fail("an extension that was not offered: %.*s", shown, head);
+    if (options.deflate && (extension < 18 || strncasecmp(value, "permessage-deflate", 18) ||
+                            !memmem(value, extension, "server_no_context_takeover", 26)))
+        fail("the response agrees to no permessage-deflate without a context: %.*s", shown, head);
     return (size_t)(end + 4 - bytes);
 }

@@ -9,11 +9,13 @@
 #define BUFFER_BYTES (1 << 18)
 
 typedef struct Options {
-    const char *host, *path;
+    const char *host, *path, *token;       /* token: sent as `Authorization: Bearer`; NULL: none */
     int port;
     uint32_t connections, in_flight, size; /* size: bytes of a message's payload, at least 17 */
     uint32_t concurrency;                  /* opening handshakes under way at once */
     uint32_t sources;                      /* source addresses 127.0.0.2 and up; 0: the system's choice */
+    int deflate;                           /* offer permessage-deflate, and insist on it */
+    int json;                              /* messages are JSON documents of `size` bytes */
     double seconds, warmup, rate;          /* rate: messages a second over all connections, 0: closed loop */
     int pids[MAX_PIDS], pid_count;         /* the server's processes, whose CPU time is read */
 } Options;
@@ -26,6 +28,7 @@ typedef struct Connection {
     uint32_t index;
     int wants_write;
     uint32_t sent, received; /* messages */
+    int compressed;          /* the message that is being handed on was */
     char accept[29];         /* the Sec-WebSocket-Accept that proves the server read our key */
     uint64_t opened_at;      /* ns, when connect() was called */
     uint64_t *sent_at;       /* ns, a ring of the messages in flight */
@@ -73,13 +76,18 @@ void accept_of_key(const char *key, char accept[29]);
 
 /* payload.c */
 void payload_write(uint8_t *payload, char kind, uint32_t member, uint32_t sequence);
+char payload_kind(const uint8_t *payload, size_t bytes);
 void payload_check(const uint8_t *payload, size_t bytes, char kind, uint32_t member, uint32_t sequence);
+
+/* inflate.c */
+const uint8_t *inflated(const uint8_t *payload, size_t bytes, size_t *message_bytes);
 
 /* report.c */
 uint64_t clock_ns(void);
 uint32_t random32(void);
 double server_cpu_seconds(void);
 void latency_add(uint64_t ns);
+void wire_add(size_t bytes);
 void window_begin(void);
 void window_end(void);
 void report(const char *mode, uint64_t count);

@@ -22,6 +22,7 @@ static const struct option flags[] = {
     {"connections", 1, NULL, 'n'}, {"in-flight", 1, NULL, 'k'}, {"size", 1, NULL, 's'},
     {"concurrency", 1, NULL, 'c'}, {"sources", 1, NULL, 'S'}, {"seconds", 1, NULL, 't'},
     {"warmup", 1, NULL, 'w'},      {"rate", 1, NULL, 'r'},    {"server-pid", 1, NULL, 'u'},
+    {"token", 1, NULL, 'a'},       {"deflate", 0, NULL, 'd'}, {"json", 0, NULL, 'j'},
     {NULL, 0, NULL, 0},
 };
 
@@ -47,6 +48,9 @@ static void parse(int count, char **arguments) {
             case 't': options.seconds = number(optarg, 0.001, 86400); break;
             case 'w': options.warmup = number(optarg, 0, 86400); break;
             case 'r': options.rate = number(optarg, 0, 1e9); break;
+            case 'a': options.token = optarg; break;
+            case 'd': options.deflate = 1; break;
+            case 'j': options.json = 1; break;
             case 'u':
                 if (options.pid_count == MAX_PIDS) fail("more than %d processes", MAX_PIDS);
                 options.pids[options.pid_count++] = (int)number(optarg, 1, 1 << 30);
@@ -55,6 +59,7 @@ static void parse(int count, char **arguments) {
         }
     }
     if (!options.port) fail("--port is missing");
+    if (options.json && options.size < 64) fail("a JSON message has at least 64 bytes, not %u", options.size);
 }
 
 int main(int count, char **arguments) {

@@ -9,7 +9,7 @@
 
 /* 32 buckets to each power of two: a bucket is 3 percent wide at most. */
 #define STEPS 32
-static uint64_t buckets[60 * STEPS], largest;
+static uint64_t buckets[60 * STEPS], largest, frames, frame_bytes;
 static int measuring;
 static double began, seconds, cpu_began, cpu_seconds, own_began, own_seconds;
 
@@ -56,6 +56,13 @@ void latency_add(uint64_t ns) {
     if (ns > largest) largest = ns;
 }
 
+/* The bytes on the wire of a frame that brought a message, its head included. */
+void wire_add(size_t bytes) {
+    if (!measuring) return;
+    frames++;
+    frame_bytes += bytes;
+}
+
 static double percentile_us(double share) {
     uint64_t total = 0, seen = 0;
     for (size_t i = 0; i < sizeof buckets / sizeof *buckets; i++) total += buckets[i];
@@ -86,10 +93,10 @@ void window_end(void) {
 void report(const char *mode, uint64_t count) {
     if (!count) fail("nothing came back within %.1f seconds", seconds);
     printf("{\"mode\": \"%s\", \"path\": \"%s\", \"connections\": %u, \"in_flight\": %u, \"size\": %u, \"rate\": %.1f, "
-           "\"count\": %llu, \"seconds\": %.6f, \"server_cpu_seconds\": %.6f, \"client_cpu_seconds\": %.6f, "
+           "\"count\": %llu, \"frame_bytes\": %.1f, \"seconds\": %.6f, \"server_cpu_seconds\": %.6f, \"client_cpu_seconds\": %.6f, "
            "\"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f}\n",
            mode, options.path, options.connections, options.in_flight, options.size, options.rate,
-           (unsigned long long)count, seconds, cpu_seconds, own_seconds, percentile_us(0.5), percentile_us(0.99),
+           (unsigned long long)count, frames ? (double)frame_bytes / (double)frames : 0, seconds, cpu_seconds, own_seconds, percentile_us(0.5), percentile_us(0.99),
            percentile_us(0.999), (double)largest / 1e3);
 }
 
