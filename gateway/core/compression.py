@@ -93,16 +93,17 @@ class ConnectionCompression:
         parameters: What was agreed on.
     """
 
-    __slots__ = ("_own", "_takeover", "shared")
+    __slots__ = ("_own", "keeps_context", "shared")
 
     def __init__(self, shared: SharedCompression, parameters: Parameters) -> None:
         self.shared = shared
-        self._takeover = parameters.server_takeover
+        self.keeps_context = parameters.server_takeover
+        """Whether a message may refer to earlier ones, so that none may be left out."""
         self._own: Deflater | None = None
 
     def encode(self, message: Message) -> bytes:
         """Encode a message for this connection alone."""
-        if not self._takeover:
+        if not self.keeps_context:
             return self.shared.encode(message)
         if self._own is None:
             config = self.shared.config

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.config.models import Overflow
 from gateway.core.owned import Owned
 from gateway.core.request import OpeningRequest
 from gateway.core.send_queue import SendQueue
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
+    from gateway.broker.contract import Publication
     from gateway.core.compression import ConnectionCompression
     from gateway.core.groups import Group
     from gateway.core.identity import Identity
@@ -253,6 +255,12 @@ class Connection(SendQueue):
         if owned is None:
             owned = self._owned = Owned(self.node.loop, self.handler_failed)
         return owned
+
+    def _apply_overflow(self, overflow: Overflow, publication: Publication | None) -> None:
+        if self.compression is not None and self.compression.keeps_context:
+            # A frame left out would be missing from the context that later ones refer to.
+            overflow = Overflow.DISCONNECT
+        super()._apply_overflow(overflow, publication)
 
     @abstractmethod
     def begin_close(self, code: int, reason: str) -> None:

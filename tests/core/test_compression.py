@@ -16,7 +16,11 @@ YAML = """
 listen: {drain_seconds: 0}
 routes:
   - {path: /plain, handlers: [repeat], allow_missing_origin: true, groups: [g]}
-  - {path: /shared, handlers: [repeat], allow_missing_origin: true, groups: [g], compression: {min_bytes: 100}}
+  - path: /shared
+    handlers: [repeat]
+    allow_missing_origin: true
+    groups: [g]
+    compression: {min_bytes: 100}
   - path: /kept
     handlers: [repeat]
     allow_missing_origin: true

@@ -221,6 +221,20 @@ def test_violation_waits_for_its_turn(reader: FrameReader, frame: Build) -> None
     assert reader.has_more is False
 
 
+@pytest.mark.parametrize("opcode", [BINARY, PING, PONG])
+def test_payload_that_looks_like_a_frame(frame: Build, opcode: int) -> None:
+    """Bytes of a payload are never read as a frame, wherever a read begins in them."""
+    inner = frame(TEXT, b"inner") * 2
+    # Masked twice it stands on the wire as it is.
+    payload = frame(BINARY, inner)[6:]
+    stream = frame(opcode, payload)
+    assert stream.endswith(inner)
+    for cut in range(len(stream)):
+        reader = FrameReader(LIMIT, 100)
+        events = reader.feed(stream[:cut]) + reader.feed(stream[cut:])
+        assert events == [{BINARY: bytes, PING: PingReceived, PONG: PongReceived}[Opcode(opcode)](payload)]
+
+
 # Memory.
 
 

@@ -36,7 +36,10 @@ class CompressionConfig(ConfigModel):
     )
     server_context_takeover: Flag = Field(
         default=False,
-        description="Whether messages to a client may refer to earlier ones. Default: no.",
+        description=(
+            "Whether messages to a client may refer to earlier ones. None may be left out then, so that a full "
+            "send queue always disconnects. Default: no."
+        ),
     )
     client_context_takeover: Flag = Field(
         default=False,
