@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.app import Gateway
+from gateway.app.memory import tune_garbage_collection
 from gateway.cli.common import ConfigFile, fail, out, prepare_or_exit
 from gateway.errors import GatewayError
 from gateway.observe.logs import make_logger, route_standard_logging
@@ -83,6 +84,7 @@ async def _serve(prepared: Prepared) -> int:
     except Exception as exc:
         log.exception("start_failed")
         fail(f"cannot start: {type(exc).__name__}: {exc}")
+    tune_garbage_collection()
     _announce(gateway, config)
     await stopping.wait()
     draining = asyncio.ensure_future(gateway.stop())

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from sanic.exceptions import RequestTimeout
 from sanic.http import Http, Stage
 from sanic.server.protocols.http_protocol import HttpProtocol
 
@@ -30,6 +31,7 @@ __all__ = ["FrontProtocol"]
 
 _HEAD_END: Final = b"\r\n\r\n"
 _TLS_HANDSHAKE_RECORD: Final = 0x16
+_LINGER_SECONDS: Final = 1.0
 
 
 class FrontProtocol(asyncio.Protocol):
@@ -272,7 +274,22 @@ class _SanicProtocol(HttpProtocol):
         if http is not None and http.stage is Stage.IDLE and not self.recv_buffer and not http.request_body:
             self._front.resume(data, pipelined=False)
         else:
+            since = self._time
             super().data_received(data)
+            self._time = since  # a body that trickles does not move a timeout of Sanic's
+
+    def check_timeouts(self) -> None:
+        """Apply Sanic's timeouts, and see to it that they end TCP."""
+        timer = self._callback_check_timeouts
+        super().check_timeouts()
+        http = self.http
+        if http is None or self._task is None or self._callback_check_timeouts is not timer:
+            return
+        # Sanic has given the request up. It answers, and then it would wait for the rest of the body for
+        # ever; and if that is what it has waited for, the fault is not ours.
+        if http.request_body and http.exception is not None:
+            http.exception = RequestTimeout()
+        self._callback_check_timeouts = self.loop.call_later(_LINGER_SECONDS, self.close)
 
     def take(self, data: bytes) -> None:
         """Pass bytes that begin with a whole head to Sanic."""

@@ -5,24 +5,34 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from contextlib import ExitStack
+import time
+from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads it at run time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from harness import client, machine, report
+from harness import machine, plot, report
 from harness.errors import BenchError
-from harness.measures import MEASURES, Measure
-from harness.servers import SERVERS, Server, started
+from harness.measures import MEASURES
+from harness.rounds import Run
+from harness.servers import SERVERS
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from harness.targets import Samples
+    from harness.measures import Measure
+    from harness.servers import Server
 
 MEASURE_NAMES = ", ".join(measure.name for measure in MEASURES)
 SERVER_NAMES = ", ".join(server.name for server in SERVERS)
 
 progress = Console(stderr=True, highlight=False)
+
+
+class Peers(StrEnum):
+    """Which peers run beside the gateway."""
+
+    FEW = "few"
+    ALL = "all"
 
 
 def main(
@@ -33,75 +43,93 @@ def main(
     server: Annotated[
         list[str] | None, typer.Option(help=f"Run only this; repeatable: {SERVER_NAMES}.")
     ] = None,
+    peers: Annotated[
+        Peers | None, typer.Option(help="all: also those to be downloaded; default few, with --full all.")
+    ] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Rounds; default 3, with --full 5.")] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="A window; default 1.5, with --full 5.")
+        float | None, typer.Option(min=0.1, help="A window; default 1.2, with --full 3.")
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Five long rounds, memory in each: about ten minutes.")
+        bool, typer.Option("--full", help="Everything, beside all peers, in five rounds: about FULL_TIME.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 when a target is missed.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the whole run to this file.")
     ] = None,
+    plot_file: Annotated[
+        Path | None, typer.Option("--plot", help="Draw throughput and latency into this PNG file.")
+    ] = None,
 ) -> None:
     """Measure the gateway beside its peers, per second of server CPU, and print ratios and targets."""
-    measures = chosen(MEASURES, only, "measure")
-    servers = chosen(SERVERS, server, "server")
-    rounds = rounds or (5 if full else 3)
-    seconds = seconds or (5.0 if full else 1.5)
+    run = Run(
+        measures=chosen_measures(only, full=full),
+        servers=chosen_servers(server, every=full if peers is None else peers is Peers.ALL),
+        rounds=rounds or (5 if full else 3),
+        seconds=seconds or (3.0 if full else 1.2),
+        every_round=full,
+        say=lambda line: progress.print(line, markup=False, soft_wrap=True),
+    )
     # A terminated run unwinds like an interrupted one, so that its servers end with it.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(130))
     described = machine.describe()
+    began = time.monotonic()
     try:
-        samples = measure_all(measures, servers, rounds, seconds, every_round=full)
+        run.prepare()
+        run.measure()
     except BenchError as error:
         progress.print(f"bench: {error}", markup=False, style="red", soft_wrap=True)
         raise typer.Exit(1) from error
-    tables = Console(width=None if sys.stdout.isatty() else 160)
-    tables.print(report.figures_table(samples, [each.name for each in servers]))
-    verdicts = report.verdicts(samples)
-    if verdicts:
-        tables.print(report.targets_table(samples))
-    tables.print(machine_line(described), highlight=False)
+    print_report(run, described, time.monotonic() - began)
+    settings = {"rounds": run.rounds, "seconds": run.seconds, "full": full}
+    written = json.dumps(report.as_json(run, described, settings), indent=2) + "\n"
     if json_file:
-        settings = {"rounds": rounds, "seconds": seconds, "full": full}
-        json_file.write_text(json.dumps(report.as_json(samples, described, settings), indent=2) + "\n")
-    if strict and not all(verdict.met for verdict in verdicts):
+        json_file.write_text(written)
+    try:
+        if plot_file:
+            plot.draw(written, plot_file.absolute(), run.say)
+    except BenchError as error:
+        run.failures["plot", str(plot_file)] = str(error)
+        run.say(f"no plot: {error}")
+    if run.failures:
+        raise typer.Exit(1)
+    if strict and not all(verdict.met for verdict in report.verdicts(run.samples)):
         raise typer.Exit(2)
 
 
-def chosen(table: tuple[Any, ...], names: list[str] | None, kind: str) -> list[Any]:
-    """Return the named entries in the table's order; all of them for no names."""
-    known = [entry.name for entry in table]
+def chosen_measures(names: list[str] | None, *, full: bool) -> list[Measure]:
+    """Return the named measures in the table's order; without names, all of a short or a full run."""
+    check_names(names, [measure.name for measure in MEASURES], "measure")
+    return [each for each in MEASURES if (each.name in names if names else full or each.always)]
+
+
+def chosen_servers(names: list[str] | None, *, every: bool) -> list[Server]:
+    """Return the named servers in the table's order; without names, every one, or those that are always run."""
+    check_names(names, [server.name for server in SERVERS], "server")
+    return [each for each in SERVERS if (each.name in names if names else every or each.always)]
+
+
+def check_names(names: list[str] | None, known: list[str], kind: str) -> None:
+    """Refuse names that stand for nothing."""
     for name in names or ():
         if name not in known:
             raise typer.BadParameter(f"no {kind} {name!r}; there are {', '.join(known)}")
-    return [entry for entry in table if not names or entry.name in names]
 
 
-def measure_all(
-    measures: list[Measure], servers: list[Server], rounds: int, seconds: float, *, every_round: bool
-) -> Samples:
-    """Take all samples: a round starts every server anew, and each measure goes round the servers."""
-    machine.raise_file_limit()
-    server_core, client_core = machine.cores()
-    load = client.Client(client.build(), client_core)
-    samples: Samples = {}
-    for number in range(1, rounds + 1):
-        due = [measure for measure in measures if number == 1 or every_round or not measure.once]
-        with ExitStack() as stack:
-            running = [stack.enter_context(started(server, server_core)) for server in servers] if due else []
-            for measure in due:
-                for each in running:
-                    name = each.server.name
-                    sample = measure.sample(load, each, seconds)
-                    samples.setdefault((measure.name, name), []).append(sample)
-                    progress.print(
-                        f"round {number}/{rounds}  {measure.name:<11} {name:<11} {sample.value:>12,.0f}"
-                    )
-    return samples
+def print_report(run: Run, described: dict[str, Any], took: float) -> None:
+    """Print the tables, what they leave out, and the machine."""
+    tables = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    tables.print(report.figures_table(run.samples, [each.name for each in run.servers]))
+    if report.verdicts(run.samples):
+        tables.print(report.targets_table(run.samples))
+    if unjudged := report.unjudged(run.samples):
+        tables.print(f"not judged: {', '.join(unjudged)}", markup=False)
+    for name, reason in run.missing.items():
+        tables.print(f"{name} was left out: {reason}", markup=False)
+    for (measure, name), text in run.failures.items():
+        tables.print(f"{name} failed at {measure}: {text.splitlines()[0]}", markup=False)
+    tables.print(f"{machine_line(described)}; took {took / 60:.0f} min {took % 60:.0f} s", markup=False)
 
 
 def machine_line(described: dict[str, Any]) -> str:

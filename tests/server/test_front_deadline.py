@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROUTES = """
+api: {tokens: [{name: test, token: secret}]}
 routes:
   - path: /echo
     handlers: [echo]
@@ -60,6 +61,47 @@ async def test_trickled_header(start: Callable, ask: Callable, refused: Callable
         trickle(opening()[:-2], b"X: y\r\n" * 800),
         trickle(b"", b"\r\n" * 2500),
     )
+
+
+async def test_body_that_does_not_come(
+    start: Callable, ask: Callable, until: Callable, alive: Callable
+) -> None:
+    """A body is waited for until one deadline, whatever trickles, and then TCP ends."""
+    server = await start(ROUTES)
+    timeouts = ("KEEP_ALIVE_TIMEOUT", "RESPONSE_TIMEOUT", "REQUEST_TIMEOUT")
+    server.gateway.app.config.update(dict.fromkeys(timeouts, 0.5))
+
+    async def publish(lines: str, body: bytes) -> None:
+        head = f"POST /api/publish HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\n{lines}\r\n\r\n"
+        wire = await ask(server, head.encode())
+        if body:
+            await wire.trickle(body)
+        answer = await wire.answer()
+        assert (answer.status, answer.json["error"], answer.headers["connection"]) == (
+            408,
+            "timeout",
+            "close",
+        )
+        assert await wire.cut() == b""
+
+    await asyncio.gather(
+        publish("Content-Length: 5000", b""),
+        publish("Content-Length: 5000", b" " * 4000),
+        publish("Transfer-Encoding: chunked", b"1\r\n \r\n" * 500),
+    )
+    assert [line for line in server.log if line["level"] == "error"] == []
+    await until(lambda: alive("_SanicProtocol") == 0)
+
+
+async def test_rest_of_a_body_that_nobody_waits_for(start: Callable, ask: Callable) -> None:
+    """A client that has its answer and sends the rest of its body byte by byte is cut as well."""
+    server = await start(ROUTES)
+    timeouts = ("KEEP_ALIVE_TIMEOUT", "RESPONSE_TIMEOUT", "REQUEST_TIMEOUT")
+    server.gateway.app.config.update(dict.fromkeys(timeouts, 0.5))
+    wire = await ask(server, b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n")
+    assert (await wire.answer()).status == 404
+    await wire.trickle(b" " * 4000)
+    assert await wire.cut() == b""
 
 
 async def test_peer_that_does_not_end_tcp(

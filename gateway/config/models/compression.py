@@ -37,8 +37,8 @@ class CompressionConfig(ConfigModel):
     server_context_takeover: Flag = Field(
         default=False,
         description=(
-            "Whether messages to a client may refer to earlier ones. None may be left out then, so that a full "
-            "send queue always disconnects. Default: no."
+            "Whether messages to a client may refer to earlier ones. None may be left out then, "
+            "so that a full send queue always disconnects. Default: no."
         ),
     )
     client_context_takeover: Flag = Field(

@@ -37,18 +37,27 @@ def build() -> Path:
     program = BUILD / f"load-{digest.hexdigest()[:12]}"
     if program.exists():
         return program
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        raise BenchError("no C compiler found: the load client needs cc, gcc or clang")
     BUILD.mkdir(exist_ok=True)
     for old in BUILD.glob("load-*"):
         old.unlink()
     unfinished = BUILD / f"unfinished-{os.getpid()}"
-    command = [compiler, *FLAGS, "-o", str(unfinished), *(str(s) for s in sources if s.suffix == ".c")]
+    command = [compiler(), *FLAGS, "-o", str(unfinished), *(str(s) for s in sources if s.suffix == ".c")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise BenchError(f"the load client does not compile:\n{result.stderr}")
     return unfinished.rename(program)
+
+
+def compiler() -> str:
+    """Return the C compiler.
+
+    Raises:
+        BenchError: there is none.
+    """
+    found = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if found is None:
+        raise BenchError("no C compiler found: the load client needs cc, gcc or clang")
+    return found
 
 
 class Client:
@@ -64,7 +73,8 @@ class Client:
         self.core = core
 
     def run(self, mode: str, port: int, pids: list[int], **options: object) -> dict[str, Any]:
-        """Run one measurement and return the load client's report; `in_flight=16` is its `--in-flight 16`.
+        """Run one measurement and return the load client's report; `in_flight=16` is its `--in-flight 16`,
+        and `json=True` its `--json`.
 
         Raises:
             BenchError: a message was lost or wrong, a connection was closed or refused, or nothing came back.
@@ -87,7 +97,7 @@ class Client:
         return result
 
     @contextmanager
-    def hold(self, port: int, path: str, connections: int) -> Iterator[subprocess.Popen[str]]:
+    def hold(self, port: int, connections: int, **options: object) -> Iterator[subprocess.Popen[str]]:
         """Keep idle connections open while the body runs; all of them are open when it begins.
 
         Raises:
@@ -95,7 +105,7 @@ class Client:
         """
         with pinned(self.core):
             process = subprocess.Popen(
-                self._command("hold", port, [], {"path": path, "connections": connections}),
+                self._command("hold", port, [], {"connections": connections, **options}),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -138,7 +148,7 @@ class Client:
     def _command(self, mode: str, port: int, pids: list[int], options: dict[str, Any]) -> list[str]:
         command = [str(self.program), mode, "--port", str(port)]
         for name, value in options.items():
-            command += [f"--{name.replace('_', '-')}", str(value)]
+            command += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         for pid in pids:
             command += ["--server-pid", str(pid)]
         return command

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.measures import Sample
+    from harness.rounds import Run
     from harness.targets import Samples, Verdict
+
+TITLES = {measure.name: measure.title for measure in MEASURES}
 
 
 def figures_table(samples: Samples, servers: Sequence[str]) -> Table:
     """Return one row for each measure and server: the figure, its spread, and what stands beside it."""
-    table = Table(title="figures: per second of server CPU; memory in bytes", title_justify="left")
+    table = Table(
+        title="figures: per second of server CPU; p99 in microseconds; memory in bytes", title_justify="left"
+    )
     table.add_column("work")
     table.add_column("server")
     for heading in (
@@ -40,7 +45,7 @@ def figures_table(samples: Samples, servers: Sequence[str]) -> Table:
         }
         for server, own in taken.items():
             title = measure.title if server == next(iter(taken)) else ""
-            ratio = ratios(samples, measure.name, server, BASE)
+            ratio = ratios(samples, (measure.name, server), (measure.name, BASE))
             table.add_row(
                 title, server, *_figure(own), f"{median(ratio):.2f}" if ratio else "", *_beside(own)
             )
@@ -77,12 +82,11 @@ def targets_table(samples: Samples) -> Table:
     table.add_column("work")
     for heading in ("target", "median", "spread", ""):
         table.add_column(heading, justify="right")
-    titles = {measure.name: measure.title for measure in MEASURES}
     for verdict in verdicts(samples):
         text, unit = _bound(verdict)
-        digits = ",.0f" if verdict.target.peer is None else ".2f"
+        digits = ".2f" if verdict.target.is_ratio else ",.0f"
         table.add_row(
-            titles[verdict.target.measure],
+            TITLES[verdict.target.measure],
             text,
             f"{verdict.middle:{digits}}{unit}",
             f"{verdict.lowest:{digits}} .. {verdict.highest:{digits}}",
@@ -94,8 +98,12 @@ def targets_table(samples: Samples) -> Table:
 def _bound(verdict: Verdict) -> tuple[str, str]:
     target = verdict.target
     sign, bound = ("≥", target.at_least) if target.at_least is not None else ("≤", target.at_most)
-    unit, whose = (" bytes", "") if target.peer is None else (" x", f" {target.peer}")
-    return f"{sign} {bound:,g}{unit}{whose}", unit
+    if not target.is_ratio:
+        return f"{sign} {bound:,g} bytes", " bytes"
+    if target.base is None:
+        return f"{sign} {bound:,g} x {target.peer}", " x"
+    base = TITLES[target.base]
+    return f"{sign} {bound:,g} x {base}" + (f", beside {target.peer}" if target.peer else ""), " x"
 
 
 def verdicts(samples: Samples) -> list[Verdict]:
@@ -103,24 +111,42 @@ def verdicts(samples: Samples) -> list[Verdict]:
     return [verdict for target in TARGETS if (verdict := judge(samples, target)) is not None]
 
 
-def as_json(samples: Samples, machine: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+def unjudged(samples: Samples) -> list[str]:
+    """Return the targets that this run cannot judge, since a peer or a measure was left out."""
+    return [
+        f"{target.measure}" + "".join(f" beside {each}" for each in (target.base, target.peer) if each)
+        for target in TARGETS
+        if judge(samples, target) is None
+    ]
+
+
+def as_json(run: Run, machine: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Return the whole run: the machine, the settings, each sample, medians, ratios and verdicts."""
+    samples = run.samples
     measured: dict[str, Any] = {}
     for measure in MEASURES:
         servers = {}
         for (name, server), taken in samples.items():
             if name == measure.name:
-                ratio = ratios(samples, name, server, BASE)
+                ratio = ratios(samples, (name, server), (name, BASE))
                 servers[server] = {
                     "median": median(sample.value for sample in taken),
                     "ratio": median(ratio) if ratio else None,
                     "rounds": [asdict(sample) for sample in taken],
                 }
         if servers:
-            measured[measure.name] = {"unit": measure.unit, "better": measure.better, "servers": servers}
+            measured[measure.name] = {
+                "title": measure.title,
+                "unit": measure.unit,
+                "better": measure.better,
+                "servers": servers,
+            }
     return {
         "machine": machine,
         "settings": settings,
+        "peers": {server.name: server.recipe.parts for server in run.servers if server.recipe},
+        "left_out": run.missing,
+        "failed": {" ".join(which): text for which, text in run.failures.items()},
         "ratios_to": BASE,
         "measures": measured,
         "targets": [asdict(verdict) for verdict in verdicts(samples)],

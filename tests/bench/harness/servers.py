@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from harness.errors import BenchError
 from harness.machine import cpu_seconds, pinned, private_bytes, processes_of_session, wait_for
+from harness.recipes import PEERS, Recipe, compiled, debian, folder_of, npm, venv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,25 +29,58 @@ SETTLE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answers `/echo`, `/fan` and `/idle` as `gateway.yaml` describes them.
+    """A server that answers some of the routes of `gateway.yaml` as these describe them.
 
     Args:
         name: what `--server` and the tables call it.
-        command: the program and its arguments; `{port}` stands for the port.
+        command: the program and its arguments; `{port}` is its port, `{folder}` the peer's folder.
+        routes: the routes that it answers.
+        recipe: how its folder is made; `None`: it runs in the project's own virtual environment.
+        always: whether it runs without `--peers all`, since it is had in no time.
     """
 
     name: str
     command: tuple[str, ...]
+    routes: tuple[str, ...] = ("/echo", "/fan", "/idle")
+    recipe: Recipe | None = None
+    always: bool = False
 
 
-# A peer outside the project's own virtual environment gives its interpreter or program here instead.
 SERVERS = (
     Server(
         "gateway",
         (sys.executable, "-m", "gateway", "run", "-c", str(HERE / "gateway.yaml"), "--port", "{port}"),
+        routes=("/echo", "/fan", "/idle", "/fan-deflate"),
+        always=True,
     ),
-    Server("sanic", (sys.executable, str(HERE / "peers" / "stock_sanic.py"), "{port}")),
-    Server("websockets", (sys.executable, str(HERE / "peers" / "websockets_server.py"), "{port}")),
+    Server("sanic", (sys.executable, str(PEERS / "stock_sanic.py"), "{port}"), always=True),
+    Server("websockets", (sys.executable, str(PEERS / "websockets_server.py"), "{port}"), always=True),
+    Server(
+        "aiohttp",
+        ("{folder}/bin/python", str(PEERS / "aiohttp_server.py"), "{port}"),
+        recipe=Recipe(("aiohttp==3.14.5", "uvloop==0.23.0"), venv),
+    ),
+    Server(
+        "socketify",
+        ("{folder}/bin/python", str(PEERS / "socketify_server.py"), "{port}"),
+        recipe=Recipe(("socketify==0.0.31",), venv),
+    ),
+    Server(
+        "ws", ("node", str(PEERS / "node_ws.cjs"), "{folder}", "{port}"), recipe=Recipe(("ws@8.23.0",), npm)
+    ),
+    Server(
+        "nchan",
+        (sys.executable, str(PEERS / "nchan.py"), "{folder}", "{port}"),
+        routes=("/fan",),
+        recipe=Recipe(("nginx", "libnginx-mod-nchan"), debian),
+    ),
+    Server(
+        "bare",
+        ("{folder}/program", "{port}"),
+        routes=("/echo", "/fan"),
+        recipe=Recipe(("bare.c",), compiled),
+        always=True,
+    ),
 )
 
 
@@ -115,7 +149,8 @@ def started(server: Server, core: int | None) -> Iterator[Running]:
         BenchError: it ended, or did not listen within 30 seconds.
     """
     port = free_port()
-    command = [part.replace("{port}", str(port)) for part in server.command]
+    places = {"port": str(port), "folder": str(folder_of(server.name))}
+    command = [part.format_map(places) for part in server.command]
     with tempfile.TemporaryFile("w+", errors="replace") as log:
         with pinned(core):
             process = subprocess.Popen(

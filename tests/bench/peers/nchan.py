@@ -6,12 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-# One process that does the work; a subscriber begins with what is published after it came.
+# One process does the work. A subscriber begins with what is published after it came.
 CONFIGURATION = """\
 load_module {folder}/usr/lib/nginx/modules/ngx_nchan_module.so;
 user root;
 daemon off;
-master_process off;
+master_process {master};
+worker_processes 1;
 pid {folder}/nginx-{port}.pid;
 error_log stderr warn;
 events {{
@@ -31,18 +32,22 @@ http {{
 }}
 """
 
-# With nchan, nginx insists on folders in /var/lib/nginx whatever its configuration says: it gets a /var/lib that
-# only it sees.
-ALONE = ("unshare", "--map-root-user", "--mount", "sh", "-ec")
+# With nchan, nginx insists on folders in /var/lib/nginx, whatever its configuration says.
+# So it gets a /var/lib that only it sees.
+ALONE = ("unshare", "--mount")
+SHELL = ("sh", "-ec")
 SCRIPT = 'mount -t tmpfs none /var/lib; mkdir /var/lib/nginx; exec "$0" "$@"'
 
 
 def main(folder: Path, port: str) -> None:
     """Write the configuration and become nginx."""
+    # Who is not root becomes it in a user namespace, where nginx cannot give a worker process another user.
+    root = os.geteuid() == 0
     file = folder / f"nginx-{port}.conf"
-    file.write_text(CONFIGURATION.format(folder=folder, port=port))
+    file.write_text(CONFIGURATION.format(folder=folder, port=port, master="on" if root else "off"))
     nginx = str(folder / "usr" / "sbin" / "nginx")
-    os.execvp(ALONE[0], [*ALONE, SCRIPT, nginx, "-e", "stderr", "-p", str(folder), "-c", str(file)])
+    command = [*ALONE, *([] if root else ["--map-root-user"]), *SHELL, SCRIPT]
+    os.execvp(command[0], [*command, nginx, "-e", "stderr", "-p", str(folder), "-c", str(file)])  # noqa: S606 - the shell is in it
 
 
 if __name__ == "__main__":
