@@ -24,6 +24,7 @@ lint: $(VENV)/.developing ## Check style, types and layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy plugins/*/src
 	@$(BIN)/lint-imports
 
 format: $(VENV)/.developing ## Bring the code into its form

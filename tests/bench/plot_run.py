@@ -59,6 +59,8 @@ def draw_throughput(axes: Any, measure: dict[str, Any], colours: list[Any]) -> N
     bars = axes.barh(list(measure["servers"]), values, color=colours, xerr=spread, height=0.8)
     axes.bar_label(bars, [f"{value:,.0f}" for value in values], padding=6, fontsize=8)
     axes.set_xlim(0, max(max(each) for each in rounds) * 1.25)
+    axes.xaxis.set_major_formatter(lambda value, _place: f"{value:,.0f}")
+    axes.locator_params(axis="x", nbins=5)
     axes.set_ylabel(
         measure["title"].replace(", ", ",\n"), rotation=0, ha="right", va="center", fontsize=9, labelpad=12
     )
@@ -87,6 +89,8 @@ def draw_latency(axes: Any, measure: dict[str, Any], colours: list[Any]) -> None
             fontsize=8,
         )
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _place: f"{value:g}")
+    axes.xaxis.set_minor_formatter(lambda _value, _place: "")
     axes.set_xlim(min(middle) / 3, max(high) * 4)
     finish(axes)
 

@@ -51,7 +51,7 @@ def main(
         float | None, typer.Option(min=0.1, help="A window; default 1.2, with --full 3.")
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Everything, beside all peers, in five rounds: about FULL_TIME.")
+        bool, typer.Option("--full", help="Everything, beside all peers, in five rounds: about 25 minutes.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 when a target is missed.")] = False,
     json_file: Annotated[
@@ -105,7 +105,7 @@ def chosen_measures(names: list[str] | None, *, full: bool) -> list[Measure]:
 
 
 def chosen_servers(names: list[str] | None, *, every: bool) -> list[Server]:
-    """Return the named servers in the table's order; without names, every one, or those that are always run."""
+    """Return the named servers in the table's order; without names, every one or those that always run."""
     check_names(names, [server.name for server in SERVERS], "server")
     return [each for each in SERVERS if (each.name in names if names else every or each.always)]
 
@@ -129,7 +129,8 @@ def print_report(run: Run, described: dict[str, Any], took: float) -> None:
         tables.print(f"{name} was left out: {reason}", markup=False)
     for (measure, name), text in run.failures.items():
         tables.print(f"{name} failed at {measure}: {text.splitlines()[0]}", markup=False)
-    tables.print(f"{machine_line(described)}; took {took / 60:.0f} min {took % 60:.0f} s", markup=False)
+    minutes, left = divmod(round(took), 60)
+    tables.print(f"{machine_line(described)}; took {minutes} min {left} s", markup=False)
 
 
 def machine_line(described: dict[str, Any]) -> str:

@@ -72,8 +72,8 @@ async def test_body_that_does_not_come(
     server.gateway.app.config.update(dict.fromkeys(timeouts, 0.5))
 
     async def publish(lines: str, body: bytes) -> None:
-        head = f"POST /api/publish HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\n{lines}\r\n\r\n"
-        wire = await ask(server, head.encode())
+        fields = f"Host: localhost\r\nAuthorization: Bearer secret\r\n{lines}"
+        wire = await ask(server, f"POST /api/publish HTTP/1.1\r\n{fields}\r\n\r\n".encode())
         if body:
             await wire.trickle(body)
         answer = await wire.answer()

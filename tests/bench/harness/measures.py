@@ -99,8 +99,14 @@ def paced(client: Client, running: Running, seconds: float, rate: float) -> Samp
 
 def half_of_the_lower_maximum(client: Client, servers: list[Running], seconds: float) -> dict[str, Any]:
     """Choose a rate that every server of the round can follow: half of what the slowest reaches by itself."""
-    taken = [echo_1(client, running, seconds / 2).details for running in servers]
-    return {"rate": round(min(each["count"] / each["seconds"] for each in taken) / 2)}
+    reached = []
+    for running in servers:
+        try:
+            details = echo_1(client, running, seconds / 2).details
+        except BenchError as error:
+            raise BenchError(f"{running.server.name}: no rate to pace it at: {error}") from error
+        reached.append(details["count"] / details["seconds"])
+    return {"rate": round(min(reached) / 2)}
 
 
 def memory(client: Client, running: Running, _seconds: float) -> Sample:
