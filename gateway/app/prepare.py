@@ -20,9 +20,10 @@ from gateway.config import (
 )
 from gateway.plugin.handler import Options
 from gateway.plugin.manager import BUILT_IN, Plugin, PluginManager
+from gateway.protocol.origin import OriginPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path as FilePath
 
     from pydantic import BaseModel
@@ -99,6 +100,7 @@ def prepare(
     preparation = _Preparation(loaded, extra)
     preparation.judge()
     preparation.problems += check_certificates(loaded)
+    preparation.problems += _origin_problems(loaded)
     if preparation.problems:
         raise ConfigError(in_order(preparation.problems))
     return Prepared(
@@ -108,6 +110,17 @@ def prepare(
         preparation.ways,
         preparation.plugin_options,
     )
+
+
+def _origin_problems(loaded: Loaded) -> Iterator[Problem]:
+    """Find origins that could never match, by making the policy that would judge by them."""
+    for index, route in enumerate(loaded.config.routes):
+        for position, origin in enumerate(route.allowed_origins or ()):
+            try:
+                OriginPolicy.from_config((origin,), missing=False)
+            except ValueError:
+                place = ("routes", index, "allowed_origins", position)
+                yield loaded.problem(place, f"not an origin: {loaded.show(place, origin)}")
 
 
 class _Preparation:

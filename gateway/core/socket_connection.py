@@ -141,6 +141,8 @@ class SocketConnection(PingConnection, asyncio.Protocol):
     def _keep(self, data: bytes) -> None:
         """Keep messages while a handler waits; past the backlog the socket is not read."""
         self._put_back(self._reader.feed(data, max(self._room(), 0)))
+        if self._reader.unfinished != self._watched:
+            self._watch_unfinished()
 
     def _room(self) -> int:
         backlog = self._backlog
@@ -283,4 +285,8 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         self._transport.abort()
 
     def _message_late(self) -> None:
+        if self._task is not None:
+            # While a handler waits it may be us who do not read: the message gets its time anew.
+            self._watch_unfinished()
+            return
         self.fail(CloseCode.POLICY_VIOLATION, "message was not finished in time")

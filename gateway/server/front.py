@@ -244,6 +244,16 @@ class _SanicHttp(Http):
         super().init_for_request()
         self.protocol.begin_request()
 
+    async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
+        """Begin the answer."""
+        self._send = self._send_head
+        await super().http1_response_header(data, end_stream)
+
+    async def _send_head(self, data: bytes) -> None:
+        """Send the answer's head, without the empty field that Sanic's source-rewriting would take out."""
+        self._send = self.protocol.send
+        await self._send(data.replace(b"alt-svc: \r\n", b"", 1))
+
     async def http1_request_header(self) -> None:
         """Read the judged head."""
         self.protocol.judged = False

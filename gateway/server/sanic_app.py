@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from sanic import Sanic
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["answer_refusal", "build_sanic", "find_route"]
 
 # What plain HTTP answers in place of Sanic's own texts, which repeat the request.
+_NO_PARAMS: Final = MappingProxyType[str, str]({})
 _CLIENT_ERRORS: Final = {
     401: ("unauthorized", "valid credentials are required"),
     403: ("forbidden", "not allowed"),
@@ -72,6 +74,10 @@ def build_sanic(
             name, message = _CLIENT_ERRORS.get(error.status_code, ("bad_request", "the request is not valid"))
             return json({"error": name, "message": message}, status=error.status_code, headers=error.headers)
         log.error("http_failed", method=request.method, path=request.path, exc_info=error)
+        if isinstance(error, SanicException) and error.status_code != 500:  # noqa: PLR2004
+            # A plugin's own 503, say; its text is for the log.
+            body = {"error": "unavailable", "message": "the request cannot be served now"}
+            return json(body, status=error.status_code, headers=error.headers)
         return answer_refusal(REFUSALS["internal_error"])
 
     app.exception(Exception)(answer_error)
@@ -90,7 +96,10 @@ def find_route(app: Sanic[Any, Any], path: str) -> Found | None:
         _, handler, params = app.router.get(path, "GET", None)
     except SanicException:
         return None
-    return (handler.route, params) if isinstance(handler, _PlainHandler) else None
+    if not isinstance(handler, _PlainHandler):
+        return None
+    # The router keeps its answer for the next request to this path, so that nobody may change it.
+    return handler.route, MappingProxyType(params) if params else _NO_PARAMS
 
 
 class _PlainHandler:

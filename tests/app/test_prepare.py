@@ -322,3 +322,12 @@ plugins:
         assert secret not in "\n".join(lines)
         assert "HANDLER" in lines[0]
         assert "LOUD" in lines[1]
+
+
+@pytest.mark.parametrize("origin", ["http://[:::]", "https://[127.0.0.1]", "https://*.[::1]"])
+def test_origin_that_cannot_match(tmp_path: Path, origin: str) -> None:
+    """An origin that no browser could send is refused at its line."""
+    file = tmp_path / "gateway.yaml"
+    file.write_text(f'routes:\n  - path: /x\n    allowed_origins: ["{origin}"]\n')
+    with pytest.raises(ConfigError, match=r":3:23: routes\[0\]\.allowed_origins\[0\]: not an origin"):
+        prepare(file, {})

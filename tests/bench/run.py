@@ -51,7 +51,7 @@ def main(
         float | None, typer.Option(min=0.1, help="A window; default 1.2, with --full 3.")
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Everything, beside all peers, in five rounds: about 25 minutes.")
+        bool, typer.Option("--full", help="Everything, beside all peers, in five rounds: about 20 minutes.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 when a target is missed.")] = False,
     json_file: Annotated[
@@ -123,8 +123,11 @@ def print_report(run: Run, described: dict[str, Any], took: float) -> None:
     tables.print(report.figures_table(run.samples, [each.name for each in run.servers]))
     if report.verdicts(run.samples):
         tables.print(report.targets_table(run.samples))
-    if unjudged := report.unjudged(run.samples):
+    unjudged = report.unjudged(run.samples)
+    if unjudged and run.every_round:
         tables.print(f"not judged: {', '.join(unjudged)}", markup=False)
+    elif unjudged:
+        tables.print(f"{len(unjudged)} targets were not judged: --full is for all of them")
     for name, reason in run.missing.items():
         tables.print(f"{name} was left out: {reason}", markup=False)
     for (measure, name), text in run.failures.items():

@@ -468,3 +468,21 @@ async def test_drain_does_not_wait_for_ever(serve_gateway, open_raw, until, prob
     await server.node.drain(1001, "the gateway stops", 0, 0.1)
     assert not server.node.sockets
     assert not server.node.event_tasks
+
+
+async def test_unfinished_message_has_time_while_a_handler_waits(
+    serve_gateway, open_raw, until, probe
+) -> None:
+    """A message that began before a handler waited is not late because the gateway did not read on."""
+    server = await serve_gateway(config("message_timeout_seconds: 0.1"), handlers={"probe": probe})
+    client = await open_raw(server, "/t")
+    client.text("wait")
+    client.frame(1, b"say ", fin=False)
+    await until(lambda: "wait" in probe.events)
+    deadlines = server.node.deadlines(0.1, type(server.node.connections()[0])._message_late)
+    await until(lambda: len(deadlines) == 1)
+    first = next(iter(deadlines._items.values()))
+    await until(lambda: next(iter(deadlines._items.values()), first) > first)
+    client.frame(0, b"whole")
+    probe.release.set()
+    assert await client.receive_text() == "whole"

@@ -34,12 +34,6 @@ def client_hello() -> bytes:
     return outgoing.read()
 
 
-async def test_silence(start: Callable, dial: Callable, refused: Callable) -> None:
-    """A TCP connection on which nothing comes is told so, and ended."""
-    server = await start(ROUTES, listen=SOON)
-    await refused(server, await dial(server), 408, "timeout")
-
-
 async def test_half_a_header(start: Callable, ask: Callable, opening: Callable, refused: Callable) -> None:
     """A header that stops, wherever it does, is told so, and ended."""
     server = await start(ROUTES, listen=SOON)
@@ -240,17 +234,20 @@ async def test_no_tls_on_the_tls_port(
     assert caplog.text == ""
 
 
-async def test_many_at_once(
+async def test_silence(
     start: Callable, dial: Callable, opening: Callable, accepted: Callable, until: Callable, pending: Callable
 ) -> None:
-    """Silent TCP connections do not keep others from opening, and all of them are cut."""
+    """Silent TCP connections are told so and ended, and do not keep others from opening meanwhile."""
     server = await start(ROUTES, listen={"opening_timeout_seconds": 1})
     silent = await asyncio.gather(*(dial(server) for _ in range(20)))
     wire = await dial(server)
     wire.send(opening())
     await accepted(wire)
     for other in silent:
-        assert (await other.answer()).status == 408
+        answer = await other.answer()
+        assert (answer.status, answer.json["error"]) == (408, "timeout")
+        assert await other.rest() == b""
         await other.close()
-    await until(lambda: server.node.metrics.refusals["timeout"] == 20)
+    assert server.node.metrics.refusals == {"timeout": 20}
+    await until(lambda: pending(server) == 1)  # the connection's own ping
     assert len(server.node.hub) == 1

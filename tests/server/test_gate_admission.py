@@ -135,20 +135,22 @@ async def test_hook_that_returns_nonsense(
                 assert "gateway_admit of plugin 'test-0'" in failed[-1]["exception"]
 
 
-@pytest.mark.parametrize("kind", [Door, Stubborn])
 async def test_hook_that_hangs(
-    start: Callable, ask: Callable, opening: Callable, refused: Callable, until: Callable, kind: type[Door]
+    start: Callable, ask: Callable, opening: Callable, refused: Callable, until: Callable
 ) -> None:
     """An admission hook that does not answer by the deadline is a 503, and never a connection after it."""
-    door = kind()
-    server = await start(ROUTES, listen={"opening_timeout_seconds": 0.5}, plugins=[door])
-    wire = await ask(server, opening())
-    await until(lambda: door.waiting == 1)
-    answer = await refused(server, wire, 503, "check_timeout")
-    assert int(answer.headers["retry-after"]) > 0
-    door.answers.set()
-    await until(lambda: door.waiting == 0)
-    assert server.node.metrics.connections_opened == 0
+
+    async def hang(door: Door) -> None:
+        server = await start(ROUTES, listen={"opening_timeout_seconds": 0.5}, plugins=[door])
+        wire = await ask(server, opening())
+        await until(lambda: door.waiting == 1)
+        answer = await refused(server, wire, 503, "check_timeout")
+        assert int(answer.headers["retry-after"]) > 0
+        door.answers.set()
+        await until(lambda: door.waiting == 0)
+        assert server.node.metrics.connections_opened == 0
+
+    await asyncio.gather(hang(Door()), hang(Stubborn()))
 
 
 async def test_hook_that_answers_while_the_refusal_lingers(
