@@ -254,6 +254,8 @@ class Connection(SendQueue):
         owned = self._owned
         if owned is None:
             owned = self._owned = Owned(self.node.loop, self.handler_failed)
+            if self._state is State.CLOSED:
+                owned.close()  # a handler that has waited may begin it too late
         return owned
 
     def _apply_overflow(self, overflow: Overflow, publication: Publication | None) -> None:

@@ -33,7 +33,9 @@ class Timer:
         self._callback = callback
         self._args = args
         self._task: asyncio.Task[Any] | None = None
-        self._handle: asyncio.TimerHandle | None = owned.loop.call_later(seconds, self._fire)
+        self._handle: asyncio.TimerHandle | None = None
+        if not owned.closed:
+            self._handle = owned.loop.call_later(seconds, self._fire)
 
     def cancel(self) -> None:
         """Call no more. An `async` call that is under way goes on."""
@@ -60,31 +62,33 @@ class Timer:
 
 
 class Owned:
-    """The timers and tasks of one owner.
+    """The timers and tasks of one owner. What is begun after its end, never runs.
 
     Args:
         loop: The event loop.
         report: Called with the exception of a callback or task that failed.
     """
 
-    __slots__ = ("_tasks", "_timers", "loop", "report")
+    __slots__ = ("_tasks", "_timers", "closed", "loop", "report")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, report: Callable[[BaseException], None]) -> None:
         self.loop = loop
         self.report = report
+        self.closed = False
         self._timers: set[Timer] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def after(self, seconds: float, callback: Callable[..., Any], args: tuple[Any, ...]) -> Timer:
         """Call once, later."""
-        timer = Timer(self, seconds, False, callback, args)
-        self._timers.add(timer)
-        return timer
+        return self._keep(Timer(self, seconds, False, callback, args))
 
     def every(self, seconds: float, callback: Callable[..., Any], args: tuple[Any, ...]) -> Timer:
         """Call again and again; a call is left out while an `async` one before it still waits."""
-        timer = Timer(self, seconds, True, callback, args)
-        self._timers.add(timer)
+        return self._keep(Timer(self, seconds, True, callback, args))
+
+    def _keep(self, timer: Timer) -> Timer:
+        if not self.closed:
+            self._timers.add(timer)
         return timer
 
     def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None) -> asyncio.Task[Any]:
@@ -92,6 +96,8 @@ class Owned:
         task = self.loop.create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        if self.closed:
+            task.cancel()
         return task
 
     def forget(self, timer: Timer) -> None:
@@ -99,7 +105,8 @@ class Owned:
         self._timers.discard(timer)
 
     def close(self) -> None:
-        """Cancel every timer and task."""
+        """Cancel every timer and task, and those that come later."""
+        self.closed = True
         for timer in tuple(self._timers):
             timer.cancel()
         for task in self._tasks:

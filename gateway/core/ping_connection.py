@@ -51,7 +51,12 @@ class PingConnection(EventConnection):
                 self.node.deadlines(limits.pong_timeout_seconds, PingConnection._pong_missing).begin(self)
 
     def _pong_missing(self) -> None:
-        self.fail(CloseCode.INTERNAL_ERROR, "no pong in time")
+        if self._transport.is_reading():
+            self.fail(CloseCode.INTERNAL_ERROR, "no pong in time")
+        else:
+            # A handler waits, and the socket is not read: the pong may lie there.
+            timeout = self._route.limits.pong_timeout_seconds
+            self.node.deadlines(timeout, PingConnection._pong_missing).begin(self)
 
     def _take_pong(self) -> None:
         if self._ping_sent_at is not None:

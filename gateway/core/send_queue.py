@@ -96,6 +96,11 @@ class SendQueue(ABC):
         self._queued_bytes += len(frame)
         self._no_messages += 1
 
+    def enqueue_close(self, frame: bytes) -> None:
+        """Add our close frame, behind everything that is kept: nothing may follow it."""
+        self._line_up()
+        self.enqueue(frame)
+
     def relieve(self, overflow: Overflow | None = None, publication: Publication | None = None) -> None:
         """Write now what has piled up, or apply the overflow policy to what cannot be written.
 
@@ -168,14 +173,23 @@ class SendQueue(ABC):
         if slow is None or self._write_paused:
             return
         if slow.latest:
-            latest = list(slow.latest.values())
-            slow.latest.clear()
-            self._relief_bytes = min(EAGER_BYTES, self._limit)
-            self._queue += latest
-            self._queued_bytes += sum(map(len, latest))
+            self._line_up()
             self.flush()
         if not self._write_paused:
             self.release_waiters()
+
+    def _line_up(self) -> None:
+        """Put what `conflate` has kept into the queue; nothing newer replaces it from here on."""
+        slow = self._slow
+        if slow is None or not slow.latest:
+            return
+        latest = list(slow.latest.values())
+        slow.latest.clear()
+        self._relief_bytes = min(EAGER_BYTES, self._limit)
+        if not self._queue:
+            self._flusher.add(self)
+        self._queue += latest
+        self._queued_bytes += sum(map(len, latest))
 
     def release_waiters(self) -> None:
         """Let those go on who await that the peer reads again; also when it never will."""

@@ -91,12 +91,18 @@ class SocketConnection(PingConnection, asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Let the transport close: half-open WebSockets are of no use."""
+        # What is written and not read holds the transport's end up.
+        self._await_end(self._route.limits.close_timeout_seconds)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that TCP is gone."""
         del exc
-        self._finish(CloseCode.ABNORMAL_CLOSURE, "")
+        last = self._backlog[-1] if self._backlog else None
+        if type(last) is CloseReceived:  # it came before; only a handler is not ready for it
+            self._finish(last.code, last.reason)
+        else:
+            self._finish(CloseCode.ABNORMAL_CLOSURE, "")
         self.discard_queue()
         self.release_waiters()
         self.node.forget_socket(self)
@@ -136,13 +142,11 @@ class SocketConnection(PingConnection, asyncio.Protocol):
             data = b""
         metrics.messages_in += count
         if reader.unfinished != self._watched:
-            self._watch_unfinished()
+            self._watch(reader.unfinished)
 
     def _keep(self, data: bytes) -> None:
         """Keep messages while a handler waits; past the backlog the socket is not read."""
         self._put_back(self._reader.feed(data, max(self._room(), 0)))
-        if self._reader.unfinished != self._watched:
-            self._watch_unfinished()
 
     def _room(self) -> int:
         backlog = self._backlog
@@ -151,15 +155,24 @@ class SocketConnection(PingConnection, asyncio.Protocol):
     def _put_back(self, events: Iterable[Event]) -> None:
         """Queue events behind the one that waits; pings and pongs overtake them (RFC 6455 section 5.4)."""
         for event in events:
-            if type(event) is PingReceived or type(event) is PongReceived:
+            kind = type(event)
+            if kind is PingReceived or kind is PongReceived:
                 self._take_control(event)
-            else:
+            elif self._state is _OPEN:
                 if self._backlog is None:
                     self._backlog = deque()
                 self._backlog.append(event)
-        if self._room() <= 0 or self._reader.has_more:
+            elif kind is not str and kind is not bytes:
+                # No message is handled any more that a close would have to wait for.
+                self._take_control(event)
+        reader = self._reader
+        if self._state is not _CLOSED and (self._room() <= 0 or reader.has_more):
             with suppress(RuntimeError):  # uvloop: the transport is closing
                 self._transport.pause_reading()
+        # While we do not read it is not the peer who is late.
+        unfinished = reader.unfinished if self._transport.is_reading() else 0
+        if unfinished != self._watched:
+            self._watch(unfinished)
 
     def _take_control(self, event: Event) -> None:
         if type(event) is PingReceived:
@@ -172,19 +185,26 @@ class SocketConnection(PingConnection, asyncio.Protocol):
             self.fail(event.code, event.reason)
 
     def _take_close(self, event: CloseReceived) -> None:
+        if self._state is State.CLOSED:
+            self._transport.close()
+            return
         if self._state is State.OPEN:
-            self.enqueue(encode_close(None if event.code == CloseCode.NO_STATUS_RCVD else event.code))
+            self.enqueue_close(encode_close(None if event.code == CloseCode.NO_STATUS_RCVD else event.code))
         self._finish(event.code, event.reason)
         self.flush()
         self._transport.close()
         self._await_end(self._route.limits.close_timeout_seconds)
 
-    def _watch_unfinished(self) -> None:
-        """Give a message that has begun a deadline for its end."""
+    def _watch(self, unfinished: int) -> None:
+        """Give a message that has begun a deadline for its end.
+
+        Args:
+            unfinished: The reader's number for it; 0 if there is none to watch.
+        """
         timeout = self._route.limits.message_timeout_seconds
         deadlines = self.node.deadlines(timeout, SocketConnection._message_late)
-        self._watched = self._reader.unfinished
-        if self._watched:
+        self._watched = unfinished
+        if unfinished and self._state is not _CLOSED:
             deadlines.begin(self)
         else:
             deadlines.end(self)
@@ -211,21 +231,31 @@ class SocketConnection(PingConnection, asyncio.Protocol):
             if self._task is None:
                 with suppress(RuntimeError):
                     self._transport.resume_reading()
+                if self._reader.unfinished != self._watched:
+                    self._watch(self._reader.unfinished)
 
     # The end.
 
     def begin_close(self, code: int, reason: str) -> None:
         """Send a close frame and await the peer's."""
         if self._state is State.OPEN:
-            self.enqueue(encode_close(code, reason))
-            self._state = State.CLOSING
-            self.node.hub.remove(self)
+            self._step_into_closing(code, reason)
             self._await_end(self._route.limits.close_timeout_seconds)
+
+    def _step_into_closing(self, code: int, reason: str) -> None:
+        self.enqueue_close(encode_close(code, reason))
+        self._state = State.CLOSING
+        self.node.hub.remove(self)
+        backlog = self._backlog
+        if backlog:
+            kept = [event for event in backlog if type(event) is not str and type(event) is not bytes]
+            backlog.clear()
+            backlog += kept
 
     def fail(self, code: int, reason: str) -> None:
         """Fail the connection (RFC 6455 section 7.1.7): say why, then end TCP whatever the peer does."""
         if self._state is State.OPEN:
-            self.enqueue(encode_close(code, reason))
+            self.enqueue_close(encode_close(code, reason))
         if self._backlog:
             self._backlog.clear()
         if self._finish(code, reason):
@@ -266,17 +296,21 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         return True
 
     def _await_end(self, seconds: float) -> None:
-        """Give TCP a deadline to end."""
-        self.node.deadlines(seconds, SocketConnection.abort).begin(self)
+        """Give TCP a deadline to end; one that has begun stays as it is."""
+        deadlines = self.node.deadlines(seconds, SocketConnection.abort)
+        if self not in deadlines:
+            deadlines.begin(self)
 
     def _overflowed(self, overflow: Overflow, frames: int) -> None:
         self.node.metrics.overflows[overflow.value] += 1
         self.node.metrics.messages_dropped += frames
         if overflow is Overflow.DISCONNECT and self._state is State.OPEN:
             self.discard_queue()
-            self.node.hub.remove(self)
+            code, reason = CloseCode.TRY_AGAIN_LATER, "the send queue is full"
+            # From here on nothing is sent: it would come after a gap, and another code would hide that.
+            self._step_into_closing(code, reason)
             # Not at once: this may be the middle of a broadcast, and the close event runs handlers.
-            self.node.loop.call_soon(self.fail, CloseCode.TRY_AGAIN_LATER, "the send queue is full")
+            self.node.loop.call_soon(self.fail, code, reason)
 
     # What the deadlines call.
 
@@ -287,6 +321,6 @@ class SocketConnection(PingConnection, asyncio.Protocol):
     def _message_late(self) -> None:
         if self._task is not None:
             # While a handler waits it may be us who do not read: the message gets its time anew.
-            self._watch_unfinished()
+            self._watch(self._watched)
             return
         self.fail(CloseCode.POLICY_VIOLATION, "message was not finished in time")

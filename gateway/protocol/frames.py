@@ -274,6 +274,9 @@ class FrameReader:
                 limit=self._max_message_bytes,
                 inflater=self._inflater if frame.deflated else None,
             )
+            if not events:
+                # Its header may have come in parts: it is as old as the first of them.
+                assembly.serial = self.unfinished
         if self._frame is not frame:
             assembly.fragments += 1
         try:
