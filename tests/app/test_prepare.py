@@ -324,7 +324,7 @@ plugins:
         assert "LOUD" in lines[1]
 
 
-@pytest.mark.parametrize("origin", ["http://[:::]", "https://[127.0.0.1]", "https://*.[::1]"])
+@pytest.mark.parametrize("origin", ["http://[:::]", "https://[127.0.0.1]"])
 def test_origin_that_cannot_match(tmp_path: Path, origin: str) -> None:
     """An origin that no browser could send is refused at its line."""
     file = tmp_path / "gateway.yaml"

@@ -94,5 +94,7 @@ async def test_counted_bytes_are_those_on_the_wire(
     await expect(tab.at("link-text")).to_have_text("Stopped")
     await tab.page.route(FIGURES, lambda route: route.abort())
     await tab.reach("poll-vain", await tab.value("poll-vain") + 2)
-    assert await tab.value("poll-bytes") == pytest.approx(relay.size(websocket=False) - loaded, rel=0.02)
+    # A request that was under way when polling was cut off is on the wire and in no answer.
+    polled = relay.size(websocket=False) - loaded
+    assert await tab.value("poll-bytes") == pytest.approx(polled, rel=0.02, abs=300)
     assert await tab.value("push-bytes") == pytest.approx(relay.size(websocket=True), rel=0.02)
