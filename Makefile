@@ -8,7 +8,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --co
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench lock clean
+.PHONY: help run test lint format bench bench-full fuzz lock clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -33,6 +33,15 @@ format: $(VENV)/.developing ## Bring the code into its form
 
 bench: $(VENV)/.installed ## Measure beside stock Sanic and websockets, about two minutes
 	@exec $(BIN)/python tests/bench/run.py
+
+bench-full: $(VENV)/.installed ## Measure everything beside every peer, about twenty minutes
+	@exec $(BIN)/python tests/bench/run.py --full
+
+fuzz: $(VENV)/.developing ## Look for defects in connections and frames for about a minute
+	@$(PIP) atheris
+	@GATEWAY_FUZZ_EXAMPLES=1500 $(BIN)/python -m pytest -q --timeout 300 tests/fuzz/test_connection_model.py
+	@mkdir -p build/fuzz
+	@exec $(BIN)/python tests/fuzz/fuzz_frames.py -max_total_time=40 build/fuzz tests/fuzz/corpus
 
 lock: ## Choose the locked versions anew
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING, Final
 
+from gateway.protocol.compression import TooBig
 from gateway.protocol.masking import apply_mask
 
 if TYPE_CHECKING:
     from codecs import IncrementalDecoder
+    from collections.abc import Callable
 
     from gateway.protocol.compression import Inflater
 
@@ -92,10 +94,23 @@ class Assembly:
         """
         self.wire_bytes += len(chunk)
         if self._inflater is not None:
-            chunk = self._inflater.add(chunk, self._limit - len(self.data))
+            chunk = self._inflate(self._inflater.add, chunk)
         self._keep(chunk)
 
+    def _inflate(self, step: Callable[..., bytes], *chunk: bytes) -> bytes:
+        limit = self._limit - len(self.data)
+        try:
+            return step(*chunk, limit)
+        except TooBig as exc:
+            # Bytes that are not UTF-8 are refused as such, as they would be had they come one by one.
+            self._check_text(exc.data[:limit])
+            raise
+
     def _keep(self, chunk: bytes) -> None:
+        self._check_text(chunk)
+        self.data += chunk
+
+    def _check_text(self, chunk: bytes) -> None:
         if self._decoder is not None:
             self._decoder.decode(chunk)
             # CPython holds the first two bytes of an encoded surrogate back, though no third can mend
@@ -103,7 +118,6 @@ class Assembly:
             pending = self._decoder.getstate()[0]
             if len(pending) > 1 and pending[0] == _SURROGATES and pending[1] >= _FIRST_SURROGATE:
                 raise UnicodeDecodeError("utf-8", pending, 0, 2, "surrogates are not allowed")
-        self.data += chunk
 
     def finish(self) -> str | bytes:
         """Give the whole message.
@@ -114,7 +128,7 @@ class Assembly:
             zlib.error: As `add`.
         """
         if self._inflater is not None:
-            self._keep(self._inflater.finish(self._limit - len(self.data)))
+            self._keep(self._inflate(self._inflater.finish))
         if self._decoder is None:
             return bytes(self.data)
         return self.data.decode()

@@ -21,6 +21,8 @@ _LARGEST_WINDOW_BITS: Final = 15
 # A sane client makes two offers of at most five parameters. More is not read: parsing is linear, but
 # the 8 KiB of an attacker's commas would still cost a millisecond of Python.
 _MOST_OFFER_CHARACTERS: Final = 1024
+# One does. Each costs a new inflater and a copy of what follows, and may be as short as two bytes.
+_MOST_FINAL_BLOCKS: Final = 16
 
 
 class Parameters(NamedTuple):
@@ -102,7 +104,15 @@ class CompressionPolicy:
 
 
 class TooBig(Exception):
-    """A message inflates to more than its limit. What came out so far is thrown away."""
+    """A message inflates to more than its limit.
+
+    Args:
+        data: What came out of the latest bytes, one byte over the limit.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__("message inflates to more than its limit")
+        self.data = data
 
 
 class Inflater:
@@ -113,12 +123,13 @@ class Inflater:
         window_bits: Logarithm of the client's window's size in bytes.
     """
 
-    __slots__ = ("_inflate", "_takeover", "_window_bits")
+    __slots__ = ("_final_blocks", "_inflate", "_takeover", "_window_bits")
 
     def __init__(self, *, takeover: bool, window_bits: int) -> None:
         self._takeover = takeover
         self._window_bits = window_bits
         self._inflate: zlib._Decompress | None = None
+        self._final_blocks = 0
 
     def add(self, chunk: bytes, limit: int) -> bytes:
         """Inflate the next bytes of a message.
@@ -131,21 +142,30 @@ class Inflater:
             TooBig: If there would be more.
             zlib.error: If they are no deflated bytes.
         """
-        inflate = self._inflate
-        if inflate is None:
-            inflate = self._inflate = zlib.decompressobj(wbits=-self._window_bits)
-        # 0 would mean no limit to zlib, so one byte more than the limit is asked for.
-        data = inflate.decompress(chunk, limit + 1)
-        if len(data) > limit:
-            raise TooBig
-        if inflate.eof:
-            # RFC 7692 section 7.2.3.4: a block with BFINAL may end a message; the next begins anew.
+        data = b""
+        while True:
+            inflate = self._inflate
+            if inflate is None:
+                inflate = self._inflate = zlib.decompressobj(wbits=-self._window_bits)
+            # 0 would mean no limit to zlib, so one byte more than the limit is asked for.
+            data += inflate.decompress(chunk, limit - len(data) + 1)
+            if len(data) > limit:
+                raise TooBig(data)
+            if not inflate.eof:
+                return data
+            # RFC 7692 section 7.2.3.4: a block may have BFINAL set; what follows it begins anew.
             self._inflate = None
-        return data
+            self._final_blocks += 1
+            if self._final_blocks > _MOST_FINAL_BLOCKS:
+                raise zlib.error(f"more than {_MOST_FINAL_BLOCKS} final blocks in a message")
+            chunk = inflate.unused_data
+            if not chunk:
+                return data
 
     def finish(self, limit: int) -> bytes:
         """End a message, and give what was held back; as `add` otherwise."""
         data = self.add(_TAIL, limit) if self._inflate is not None else b""
+        self._final_blocks = 0
         if not self._takeover:
             self._inflate = None
         return data
