@@ -78,7 +78,7 @@ async def relay(demo: Served) -> AsyncIterator[Relay]:
 async def test_counted_bytes_are_those_on_the_wire(
     relay: Relay, open_page: Callable[..., Awaitable[Any]]
 ) -> None:
-    """What the page reckons for each way is what went over its sockets, to within two percent."""
+    """What the page reckons for each way is what went over its sockets, to within two percent or one message."""
     tab = await open_page(
         f"http://localhost:{relay.port}/",
         prepare=lambda page: page.route(FIGURES, lambda route: route.abort()),
@@ -94,7 +94,7 @@ async def test_counted_bytes_are_those_on_the_wire(
     await expect(tab.at("link-text")).to_have_text("Stopped")
     await tab.page.route(FIGURES, lambda route: route.abort())
     await tab.reach("poll-vain", await tab.value("poll-vain") + 2)
-    # A request that was under way when polling was cut off is on the wire and in no answer.
+    # A request or a sample that was under way at the cut is on the wire, and the page never got it.
     polled = relay.size(websocket=False) - loaded
     assert await tab.value("poll-bytes") == pytest.approx(polled, rel=0.02, abs=300)
-    assert await tab.value("push-bytes") == pytest.approx(relay.size(websocket=True), rel=0.02)
+    assert await tab.value("push-bytes") == pytest.approx(relay.size(websocket=True), rel=0.02, abs=300)

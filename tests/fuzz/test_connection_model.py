@@ -114,19 +114,25 @@ class ConnectionMachine(RuleBasedStateMachine):
         before = self.put(item)
         self.send(len(self.unsent) if cut is None else before + cut)
 
-    @rule(several=st.lists(usual, min_size=2, max_size=9), last=st.none() | final)
-    def peer_sends_several(self, several: list[tuple[Any, ...]], last: tuple[Any, ...] | None = None) -> None:
-        """The peer sends several items in one piece."""
+    @rule(
+        several=st.lists(usual, min_size=2, max_size=9),
+        last=st.none() | final,
+        short=st.just(0) | st.integers(1, 20),
+    )
+    def peer_sends_several(
+        self, several: list[tuple[Any, ...]], last: tuple[Any, ...] | None = None, short: int = 0
+    ) -> None:
+        """The peer sends several items in one piece, but for so many bytes."""
         for item in several:
             self.put(item)
         if last is not None and self.patience <= 0:
             self.put(last)
-        self.send(len(self.unsent))
+        self.send(max(len(self.unsent) - short, 0))
 
-    @rule()
-    def peer_sends_the_rest(self) -> None:
+    @rule(count=st.integers(1, 40))
+    def peer_goes_on(self, count: int) -> None:
         """The peer goes on with what it has begun."""
-        self.send(len(self.unsent))
+        self.send(count)
 
     @rule(what=st.sampled_from(("stop", "stop", "some", "all")))
     def peer_reads(self, what: str) -> None:
