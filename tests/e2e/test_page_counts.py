@@ -78,7 +78,7 @@ async def relay(demo: Served) -> AsyncIterator[Relay]:
 async def test_counted_bytes_are_those_on_the_wire(
     relay: Relay, open_page: Callable[..., Awaitable[Any]]
 ) -> None:
-    """What the page reckons for each way is what went over its sockets, to within two percent or one message."""
+    """What the page reckons for each way went over its sockets, to within two percent or one message."""
     tab = await open_page(
         f"http://localhost:{relay.port}/",
         prepare=lambda page: page.route(FIGURES, lambda route: route.abort()),
