@@ -159,8 +159,14 @@ class Model:
             self.finish(value)
             self.begin("socket", LIMITS["close_timeout_seconds"])
 
-    def deliver(self, events: list[Event], begun: int | None) -> None:
-        """Take what one read brings."""
+    def deliver(self, events: list[Event], begun: int | None, more: bool) -> None:
+        """Take what one read brings.
+
+        Args:
+            events: What it completes.
+            begun: The item that has begun and not ended; `None` for none.
+            more: Whether bytes come after the last event.
+        """
         self.begun = begun
         if self.state is State.CLOSED:
             return
@@ -168,7 +174,7 @@ class Model:
             self.held += events
             room = max(LIMITS["receive_backlog"] - len(self.inbox), 0)
             batch, self.held = self.held[:room], self.held[room:]
-            self.put_back(batch)
+            self.put_back(batch, unread=bool(self.held) or (more and len(batch) == room))
         else:
             self.consume(events)
         self.watch()
@@ -184,17 +190,17 @@ class Model:
                 self.take(event)
                 if self.waiting and self.state is not State.CLOSED:
                     self.held = events
-                    self.put_back(batch)
+                    self.put_back(batch, unread=bool(events))
                     return
 
-    def put_back(self, events: list[Event]) -> None:
-        """Keep events, but for those that overtake."""
+    def put_back(self, events: list[Event], *, unread: bool) -> None:
+        """Keep events, but for those that overtake; where some lie unread behind them, read no more."""
         for event in events:
             if event.kind in {"ping", "pong"} or (self.state is not State.OPEN and event.kind != "message"):
                 self.take(event)
             elif self.state is State.OPEN:
                 self.inbox.append(event)
-        if self.state is not State.CLOSED and (len(self.inbox) >= LIMITS["receive_backlog"] or self.held):
+        if self.state is not State.CLOSED and (len(self.inbox) >= LIMITS["receive_backlog"] or unread):
             self.paused = True
 
     def go_on(self) -> None:
