@@ -48,7 +48,7 @@ lock: ## Choose the locked versions anew
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/python -c 'import tomllib; [print(line) for name in "$(PLUGINS)".split() for line in tomllib.load(open(name, "rb"))["project"]["dependencies"] if not line.startswith("gateway-ws")]' > $(VENV)/plugins.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --group build --group dev \
+		--group build --group dev --group fuzz \
 		--output-file constraints.txt pyproject.toml $(VENV)/plugins.txt
 
 clean: ## Remove what the commands above made
