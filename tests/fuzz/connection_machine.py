@@ -214,7 +214,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         self.compare()
 
     def read(self, count: int) -> tuple[list[Event], int | None, bool]:
-        """Give what so many more bytes mean, which item is unfinished, and whether bytes follow the events."""
+        """Give what so many more bytes mean, which item is unfinished, and whether bytes follow."""
         before, self.arrived = self.arrived, self.arrived + count
         events: list[Event] = []
         item, begun, more, end = 0, None, False, 0
