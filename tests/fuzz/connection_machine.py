@@ -231,7 +231,7 @@ class ConnectionMachine(RuleBasedStateMachine):
                 events.append(piece.event)
                 self.over = piece.event.kind in {"close", "violation"}
                 more = False
-        return events, None if self.over else begun, more
+        return (events, None, False) if self.over else (events, begun, more)
 
     def follow(self) -> None:
         """Let the model do what time has done to the connection; it must have been the time for it."""
