@@ -51,7 +51,9 @@ def check_handshake(head: RequestHead) -> str:
         raise refuse("http_version", f"HTTP/{head.version}")
     if len(fields.get("host", ())) != 1 or parse_authority(fields["host"][0]) is None:
         raise refuse("bad_host")
-    if not all(value.isascii() for name in _ASCII_FIELDS for value in fields.get(name, ())):
+    if not head.raw.isascii() and not all(
+        value.isascii() for name in _ASCII_FIELDS for value in fields.get(name, ())
+    ):
         raise refuse("malformed_request", "non-ASCII header field")
     if "transfer-encoding" in fields or any(value != "0" for value in fields.get("content-length", ())):
         raise refuse("body_not_allowed")
