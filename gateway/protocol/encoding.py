@@ -5,7 +5,16 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-__all__ = ["DEFLATED", "encode_close", "encode_deflated", "encode_message", "encode_ping", "encode_pong"]
+__all__ = [
+    "DEFLATED",
+    "SHORT",
+    "SHORT_TEXT_HEADERS",
+    "encode_close",
+    "encode_deflated",
+    "encode_message",
+    "encode_ping",
+    "encode_pong",
+]
 
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
@@ -14,13 +23,13 @@ _CLOSE: Final = 0x88
 _PING: Final = 0x89
 _PONG: Final = 0x8A
 
-_SHORT: Final = 126
+SHORT: Final = 126
 _MEDIUM: Final = 1 << 16
 _MAX_CLOSE_REASON_BYTES: Final = 123
 
 # Headers of short frames, made once: a look-up costs 25 ns, struct.pack 110 ns.
-_SHORT_TEXT_HEADERS: Final = tuple(bytes((_TEXT, length)) for length in range(_SHORT))
-_SHORT_BINARY_HEADERS: Final = tuple(bytes((_BINARY, length)) for length in range(_SHORT))
+SHORT_TEXT_HEADERS: Final = tuple(bytes((_TEXT, length)) for length in range(SHORT))
+_SHORT_BINARY_HEADERS: Final = tuple(bytes((_BINARY, length)) for length in range(SHORT))
 
 
 def encode_message(message: str | bytes | bytearray | memoryview) -> bytes:
@@ -33,12 +42,12 @@ def encode_message(message: str | bytes | bytearray | memoryview) -> bytes:
     if isinstance(message, str):
         payload = message.encode()
         length = len(payload)
-        if length < _SHORT:
-            return _SHORT_TEXT_HEADERS[length] + payload
+        if length < SHORT:
+            return SHORT_TEXT_HEADERS[length] + payload
         return _header(_TEXT, length) + payload
     if isinstance(message, bytes):
         length = len(message)
-        if length < _SHORT:
+        if length < SHORT:
             return _SHORT_BINARY_HEADERS[length] + message
         return _header(_BINARY, length) + message
     if isinstance(message, bytearray | memoryview):
@@ -73,7 +82,7 @@ def encode_pong(payload: bytes) -> bytes:
 
 
 def _header(first_byte: int, length: int) -> bytes:
-    if length < _SHORT:
+    if length < SHORT:
         return bytes((first_byte, length))
     if length < _MEDIUM:
         return struct.pack("!BBH", first_byte, 126, length)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +39,21 @@ _NO_LIMIT: Final = 1 << 62
 _OVER: Final = -1  # in the place of a position: after a violation or a close frame
 
 
+def _up_to(length: int) -> tuple[int, ...]:
+    """Give, for each second byte of a frame, the bytes of the frame; far too many for longer payloads."""
+    return tuple(
+        second - _MASKED + _SHORT_HEADER if _MASKED <= second <= _MASKED + length else _NO_LIMIT
+        for second in range(256)
+    )
+
+
+_SHORT_FRAME_BYTES: Final = _up_to(_SHORT)
+# For each second byte of a short frame what gives its first byte, masking key and payload.
+_TAKE_APART: Final = tuple(
+    struct.Struct(f"Bx4s{max(0, min(second - _MASKED, _SHORT))}s").unpack_from for second in range(256)
+)
+
+
 class FrameReader:
     """The receiving half of one connection, without I/O.
 
@@ -55,21 +71,23 @@ class FrameReader:
         "_assembly",
         "_done",
         "_frame",
+        "_frame_bytes",
         "_inflater",
         "_max_fragments",
         "_max_message_bytes",
-        "_quick_bytes",
         "_rest",
         "_serial",
         "has_more",
+        "idle",
         "unfinished",
+        "watched",
     )
 
     def __init__(self, max_message_bytes: int, max_fragments: int, inflater: Inflater | None = None) -> None:
         self._inflater = inflater
         self._max_message_bytes = max_message_bytes
         self._max_fragments = max_fragments
-        self._quick_bytes = min(_SHORT, max_message_bytes)
+        self._frame_bytes = _SHORT_FRAME_BYTES if max_message_bytes >= _SHORT else _up_to(max_message_bytes)
         self._rest = b""
         self._assembly: Assembly | None = None
         self._frame: PartialFrame | None = None
@@ -77,8 +95,12 @@ class FrameReader:
         self._serial = 0
         self.unfinished = 0
         """Serial number of the message or frame that has begun and not ended; 0 when there is none."""
+        self.watched = 0
+        """The serial number that has a deadline; whoever sets deadlines writes it down here."""
         self.has_more = False
         """Whether the last `feed` left bytes unread because of its limit."""
+        self.idle = True
+        """Whether nothing of what was read so far matters to what follows, compressed messages aside."""
 
     def feed(self, data: bytes, limit: int = _NO_LIMIT) -> list[Event]:  # noqa: C901 - one loop, for its speed
         """Take bytes from the wire and give what they complete, in order.
@@ -95,42 +117,35 @@ class FrameReader:
             self._rest = b""
         position = 0
         end = len(data)
-        quick_bytes = self._quick_bytes
+        last = end - 1
+        frame_bytes = self._frame_bytes
         while len(events) < limit:
-            # The usual frame: final, masked, short, whole, and no message under way. This loop makes
-            # one echo in 0.9 µs where `_step` alone makes it in 1.7.
+            # The usual frame: final, masked, short, whole, and no message under way. This loop reads one of
+            # 64 bytes in 0.3 µs, where slices and a range check made it 0.4, and `_step` makes it 1.2.
             if self._assembly is None and self._frame is None:
-                while end - position >= _SHORT_HEADER:
-                    length = data[position + 1] - _MASKED
-                    stop = position + _SHORT_HEADER + length
-                    if not 0 <= length <= quick_bytes or stop > end:
+                for _ in range(limit - len(events)):
+                    if position >= last:
                         break
-                    first = data[position]
+                    second = data[position + 1]
+                    stop = position + frame_bytes[second]
+                    if stop > end:
+                        break
+                    first, mask, payload = _TAKE_APART[second](data, position)
                     if first == _FINAL_TEXT:
-                        payload = apply_mask(
-                            data[position + _SHORT_HEADER : stop],
-                            data[position + 2 : position + _SHORT_HEADER],
-                        )
                         try:
-                            events.append(payload.decode())
+                            events.append(apply_mask(payload, mask).decode())
                         except UnicodeDecodeError:
                             self._fail(events, CloseCode.INVALID_DATA, "text is not UTF-8")
                             return events
                     elif first == _FINAL_BINARY:
-                        events.append(
-                            apply_mask(
-                                data[position + _SHORT_HEADER : stop],
-                                data[position + 2 : position + _SHORT_HEADER],
-                            )
-                        )
+                        events.append(apply_mask(payload, mask))
                     else:
                         break
                     position = stop
-                    if len(events) >= limit:
-                        break
                 if position == end:
                     self.unfinished = 0
                     self.has_more = False
+                    self.idle = True
                     return events
                 if len(events) >= limit:
                     break
@@ -140,6 +155,7 @@ class FrameReader:
             if advanced == position:
                 break
             position = advanced
+        self.idle = False
         self._rest = data[position:]
         self.has_more = len(events) >= limit and position < end
         self._note_unfinished(ended=bool(events))
@@ -346,6 +362,7 @@ class FrameReader:
 
     def _stop(self) -> None:
         self._done = True
+        self.idle = False
         self.has_more = False
         self._rest = b""
         self._assembly = None
