@@ -39,9 +39,9 @@ bench-full: $(VENV)/.installed ## Measure everything beside every peer, about tw
 
 fuzz: $(VENV)/.developing ## Look for defects in connections and frames for about a minute
 	@$(PIP) atheris
-	@GATEWAY_FUZZ_EXAMPLES=1500 $(BIN)/python -m pytest -q --timeout 300 tests/fuzz/test_connection_model.py
+	@GATEWAY_FUZZ_EXAMPLES=1500 $(BIN)/python -m pytest -q --timeout 600 tests/fuzz/test_connection_model.py
 	@mkdir -p build/fuzz
-	@exec $(BIN)/python tests/fuzz/fuzz_frames.py -max_total_time=40 build/fuzz tests/fuzz/corpus
+	@exec $(BIN)/python tests/fuzz/fuzz_frames.py -max_total_time=40 -artifact_prefix=build/fuzz/ build/fuzz tests/fuzz/corpus
 
 lock: ## Choose the locked versions anew
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

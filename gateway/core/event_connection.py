@@ -25,14 +25,14 @@ class EventConnection(Connection):
     Its arguments are those of `Connection`.
     """
 
-    __slots__ = ("_close_event", "_coroutine", "_event_expired", "_task")
+    __slots__ = ("_close_event", "_task", "_waiting")
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._task: asyncio.Task[Any] | None = None
         """The event that waits; while it does, no other one is raised."""
-        self._coroutine: Coroutine[Any, Any, Any] | None = None
-        self._event_expired = False
+        self._waiting: Coroutine[Any, Any, Any] | None = None
+        """What that task runs; `None` too once it has run out of time."""
         self._close_event: tuple[int, str, int] | None = None
         """Code, reason, and how many handlers have heard of the end; `None` if there is no end to tell."""
 
@@ -66,22 +66,22 @@ class EventConnection(Connection):
         if task is None:
             return False
         self._task = task
-        self._coroutine = coroutine
+        self._waiting = coroutine
         self.node.event_tasks.add(task)
         self._handler_deadlines().begin(self)
         task.add_done_callback(self._event_ended)
         return True
 
     def _event_ended(self, task: asyncio.Task[Any]) -> None:
+        expired = self._waiting is None
         self._task = None
-        self._coroutine = None
+        self._waiting = None
         self.node.event_tasks.discard(task)
         self._handler_deadlines().end(self)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.handler_failed(error)
-        elif task.cancelled() and not self._event_expired:
+        elif task.cancelled() and not expired:
             self.fail(CloseCode.INTERNAL_ERROR, "handler was cancelled")
-        self._event_expired = False
         self._go_on()
 
     def _raise_close_event(self) -> None:
@@ -113,13 +113,11 @@ class EventConnection(Connection):
         return self.node.deadlines(self._route.limits.handler_timeout_seconds, EventConnection._event_late)
 
     def _event_late(self) -> None:
-        if self._task is None:
+        if self._task is None or self._waiting is None:
             return
-        self._event_expired = True
         self.node.metrics.handler_timeouts += 1
-        handler, place = "", "unknown"
-        if self._coroutine is not None:
-            handler, place = self._route.dispatch.waiting(self._coroutine)
+        handler, place = self._route.dispatch.waiting(self._waiting)
+        self._waiting = None
         self.node.log.error(
             "handler_timeout",
             connection=self.id,

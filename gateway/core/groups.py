@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gateway.config.models import Overflow
     from gateway.core.connection import Connection
+    from gateway.core.shared_frames import SharedFrames
 
 __all__ = ["EVERYONE", "Group", "user_group"]
 
@@ -22,47 +23,67 @@ def user_group(user: str) -> str:
 class Group:
     """The members that a group has on this node.
 
+    A member costs nine bytes here. Whether a connection is one says its own `joined`; a member that has
+    left stays listed until the list is made anew, by the next publication or once half of it has left.
+
     Args:
         name: The group's name.
         overflow: What happens to a member whose send queue is full; `None` for its route's policy.
     """
 
-    __slots__ = ("_members", "_snapshot", "compressing", "name", "overflow")
+    __slots__ = ("_gone", "_listed", "_snapshot", "compressing", "name", "overflow", "shared")
 
     def __init__(self, name: str, overflow: Overflow | None) -> None:
         self.name = name
         self.overflow = overflow
         self.compressing = 0
         """How many members take compressed messages."""
-        self._members: dict[Connection, None] = {}
+        self.shared: SharedFrames | None = None
+        """What members share of this turn's publications; `None` if there is nothing yet."""
+        self._listed: list[Connection] = []
+        self._gone: set[Connection] = set()
         self._snapshot: tuple[Connection, ...] | None = ()
 
     def __len__(self) -> int:
-        return len(self._members)
-
-    def __contains__(self, connection: Connection) -> bool:
-        return connection in self._members
+        return len(self._listed) - len(self._gone)
 
     def add(self, connection: Connection) -> None:
-        """Make a connection a member."""
-        self._members[connection] = None
+        """Make a connection a member; it must be none."""
+        if connection in self._gone:
+            self._gone.discard(connection)
+        else:
+            self._listed.append(connection)
         self._snapshot = None
+        if self.shared is not None:
+            self.shared.others.append(connection)
         if connection.compression is not None:
             self.compressing += 1
 
     def discard(self, connection: Connection) -> None:
-        """Make a connection a member no more."""
-        if connection not in self._members:
-            return
-        del self._members[connection]
+        """Make a member none."""
+        self._gone.add(connection)
         self._snapshot = None
+        self.shared = None  # what is published in the rest of this turn is not for everyone who shares it
         if connection.compression is not None:
             self.compressing -= 1
+        if len(self._gone) * 2 > len(self._listed):
+            self.present()
+
+    def present(self) -> list[Connection]:
+        """Give the members as a list that is not to be changed.
+
+        Who joins is added to it; when someone leaves, it stays as it is, and a new one takes its place.
+        """
+        gone = self._gone
+        if gone:
+            self._listed = [member for member in self._listed if member not in gone]
+            self._gone = set()
+        return self._listed
 
     @property
     def members(self) -> tuple[Connection, ...]:
-        """The members, in the order of their joining; made anew only after a change."""
+        """The members; made anew only after a change."""
         snapshot = self._snapshot
         if snapshot is None:
-            snapshot = self._snapshot = tuple(self._members)
+            snapshot = self._snapshot = tuple(self.present())
         return snapshot

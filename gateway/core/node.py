@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gateway.broker.contract import Publication
 from gateway.core.deadlines import Deadlines
 from gateway.core.dispatch import where
+from gateway.core.flusher import Flusher
 from gateway.core.groups import EVERYONE, user_group
 from gateway.core.hub import Hub
 from gateway.core.owned import Owned
-from gateway.core.send_queue import Flusher
+from gateway.core.rounds import Rounds
 from gateway.core.stepping import Stepper
 from gateway.observe.metrics import Metrics
 
@@ -65,14 +66,17 @@ class Node:
         self.draining = False
         """Whether the node is leaving: it takes no new connections."""
         self.flusher = Flusher(self.loop, self.metrics)
-        self.hub = Hub(broker, self.flusher, self.metrics, policy)
+        self.hub = Hub(broker, self.flusher, self.metrics, self._number_of, policy)
         self.stepper = Stepper(self.loop)
-        self.sockets: set[SocketConnection] = set()
-        """Connections whose TCP is not gone; those that are closing too."""
+        self.closing: set[SocketConnection] = set()
+        """Connections that are not open any more, and whose TCP is not gone."""
+        self.connection_ended: list[Callable[[Connection], None]] = []
+        """Each is called once with every connection, when its TCP is gone."""
         self.event_tasks: set[asyncio.Task[Any]] = set()
         """Handlers' events that wait."""
         self._owned = Owned(self.loop, self._task_failed)
         self._deadlines: dict[tuple[float, Any], Deadlines[Any]] = {}
+        self._rounds: dict[float, Rounds] = {}
         self._last_socket_gone = asyncio.Event()
         self._connection_count = 0
         self._prefix = secrets.token_hex(5)
@@ -148,6 +152,8 @@ class Node:
         self.stepper.close()
         for deadlines in self._deadlines.values():
             deadlines.close()
+        for rounds in self._rounds.values():
+            rounds.close()
         await self.broker.stop()
 
     async def drain(self, code: int, reason: str, seconds: float, grace: float) -> None:
@@ -164,7 +170,7 @@ class Node:
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._ended()
-        for socket in tuple(self.sockets):
+        for socket in tuple(self.closing):
             socket.fail(code, reason)
             socket.abort()
         for task in tuple(self.event_tasks):
@@ -175,22 +181,44 @@ class Node:
 
     async def _ended(self) -> None:
         """Wait until every socket is gone and no event waits."""
-        while self.sockets:
+        while self.closing:
             self._last_socket_gone.clear()
             await self._last_socket_gone.wait()
         while self.event_tasks:
             await asyncio.wait(tuple(self.event_tasks))
 
+    @property
+    def sockets(self) -> set[Connection]:
+        """Connections whose TCP is not gone."""
+        return {*self.hub.connections, *self.closing}
+
     def forget_socket(self, socket: SocketConnection) -> None:
         """Note that a connection's TCP is gone."""
-        self.sockets.discard(socket)
-        if not self.sockets:
+        self.closing.discard(socket)
+        for call in self.connection_ended:
+            call(socket)
+        if not self.closing:
             self._last_socket_gone.set()
 
-    def next_connection_id(self) -> str:
-        """Make an id that no other connection of any node has."""
+    def next_connection_number(self) -> int:
+        """Give a number that no other connection of this node has; the first is 1."""
         self._connection_count += 1
-        return f"{self._prefix}-{self._connection_count:x}"
+        return self._connection_count
+
+    def connection_id(self, number: int) -> str:
+        """Give the id of a connection of this node: no other connection of any node has it."""
+        return f"{self._prefix}-{number:x}"
+
+    def _number_of(self, connection_id: str) -> int:
+        prefix, _, number = connection_id.partition("-")
+        return int(number, 16) if prefix == self._prefix else -1
+
+    def rounds(self, seconds: float) -> Rounds:
+        """Give the pings of this interval; made at first use."""
+        found = self._rounds.get(seconds)
+        if found is None:
+            found = self._rounds[seconds] = Rounds(self.loop, seconds)
+        return found
 
     def deadlines(self, seconds: float, expire: Callable[[Item], None]) -> Deadlines[Item]:
         """Give the deadlines of this length that end in this call; made at first use."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -11,7 +11,20 @@ if TYPE_CHECKING:
     from gateway.core.identity import Identity
     from gateway.core.request import OpeningRequest
 
-__all__ = ["Opening"]
+__all__ = ["Credential", "Opening"]
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A bearer credential, as a client sent it.
+
+    Args:
+        value: The credential itself; never shown.
+        source: The place it came in, as in the route's `credentials_from`.
+    """
+
+    value: str = field(repr=False)
+    source: str
 
 
 @dataclass(slots=True)
@@ -25,6 +38,10 @@ class Opening:
         remote: The peer's address.
         subprotocol: The chosen subprotocol, if any.
         identity: Who it proved to be: `None` until authentication, and where the route asks for none.
+        credential: The bearer credential that came in one of the places in which the route looks; `None` if
+            none came, and where the route asks for no identity.
+        peer_certificate: The client's certificate, verified, as `ssl.SSLObject.getpeercert` gives it; `None`
+            if there is none.
     """
 
     request: OpeningRequest
@@ -33,3 +50,5 @@ class Opening:
     remote: str
     subprotocol: str | None
     identity: Identity | None = None
+    credential: Credential | None = None
+    peer_certificate: Mapping[str, Any] | None = None

@@ -13,42 +13,58 @@ from gateway.protocol.encoding import encode_ping, encode_pong
 __all__ = ["PingConnection"]
 
 
+class _Pinged:
+    """What is kept of the peer's pings."""
+
+    __slots__ = ("count", "pong", "since")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.since = 0.0
+        """When the second began in which they are counted, by the loop's clock."""
+        self.pong: bytes | None = None
+        """The pong that waits for the peer to read."""
+
+
 class PingConnection(EventConnection):
     """A connection that sends and answers pings.
 
     Its arguments are those of `Connection`.
     """
 
-    __slots__ = ("_ping_sent_at", "_pings", "_pings_since", "_pong")
+    __slots__ = ("_ping_sent_at", "_pinged")
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._pong: bytes | None = None
-        self._pings = 0
-        self._pings_since = 0.0
+        self._pinged: _Pinged | None = None
+        """`None` until the peer's first ping: most peers send none."""
         self._ping_sent_at: float | None = None
 
     def start_pings(self) -> None:
         """Send the first ping in one interval from now, if the route wants any."""
         interval = self._route.limits.ping_interval_seconds
         if interval:
-            self.node.deadlines(interval, PingConnection._ping).begin(self)
+            self.node.rounds(interval).add(self)
 
     def stop_pings(self) -> None:
-        """Send no more, and wait for no pong."""
-        limits = self._route.limits
-        self.node.deadlines(limits.ping_interval_seconds, PingConnection._ping).end(self)
-        self.node.deadlines(limits.pong_timeout_seconds, PingConnection._pong_missing).end(self)
+        """Send no more, since the connection ceases to be open."""
+        interval = self._route.limits.ping_interval_seconds
+        if interval:
+            self.node.rounds(interval).forget_one()
 
-    def _ping(self) -> None:
-        limits = self._route.limits
-        if self._state is State.OPEN:
-            self.node.deadlines(limits.ping_interval_seconds, PingConnection._ping).begin(self)
-            if self._ping_sent_at is None:
-                # uvloop's own clock stands still within a turn, and counts milliseconds.
-                self._ping_sent_at = time.monotonic()
-                self.enqueue(encode_ping(b""))
-                self.node.deadlines(limits.pong_timeout_seconds, PingConnection._pong_missing).begin(self)
+    def await_no_pong(self) -> None:
+        """Wait for no pong any more."""
+        timeout = self._route.limits.pong_timeout_seconds
+        self.node.deadlines(timeout, PingConnection._pong_missing).end(self)
+
+    def ping(self) -> None:
+        """Send a ping, unless the pong of the last one is still awaited."""
+        if self._ping_sent_at is None:
+            # uvloop's own clock stands still within a turn, and counts milliseconds.
+            self._ping_sent_at = time.monotonic()
+            self.enqueue(encode_ping(b""))
+            timeout = self._route.limits.pong_timeout_seconds
+            self.node.deadlines(timeout, PingConnection._pong_missing).begin(self)
 
     def _pong_missing(self) -> None:
         if self._transport.is_reading():
@@ -66,23 +82,28 @@ class PingConnection(EventConnection):
             self.node.deadlines(timeout, PingConnection._pong_missing).end(self)
 
     def _take_ping(self, payload: bytes) -> None:
+        pinged = self._pinged
+        if pinged is None:
+            pinged = self._pinged = _Pinged()
         now = self.node.loop.time()
-        if now - self._pings_since >= 1:
-            self._pings_since = now
-            self._pings = 0
-        self._pings += 1
+        if now - pinged.since >= 1:
+            pinged.since = now
+            pinged.count = 0
+        pinged.count += 1
         limit = self._route.limits.max_pings_per_second
-        if self._pings > limit:
+        if pinged.count > limit:
             self.fail(CloseCode.POLICY_VIOLATION, f"too many pings a second, limit {limit}")
         elif self._state is State.OPEN:
             if self._write_paused:
-                self._pong = payload  # the newest one answers for those before it (RFC 6455 section 5.5.3)
+                pinged.pong = payload  # the newest one answers for those before it (RFC 6455 section 5.5.3)
             else:
                 self.enqueue(encode_pong(payload))
 
     def resume_writing(self) -> None:
         """Write what was kept, and the pong that stands for all pings since."""
-        if self._pong is not None and self._state is State.OPEN:
-            self.enqueue(encode_pong(self._pong))
-        self._pong = None
+        pinged = self._pinged
+        if pinged is not None and pinged.pong is not None:
+            if self._state is State.OPEN:
+                self.enqueue(encode_pong(pinged.pong))
+            pinged.pong = None
         super().resume_writing()

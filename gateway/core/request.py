@@ -6,10 +6,10 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from gateway.protocol.head import parse_head
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from gateway.protocol.head import RequestHead
 
 __all__ = ["OpeningRequest"]
 
@@ -17,21 +17,18 @@ __all__ = ["OpeningRequest"]
 class OpeningRequest:
     """The request that opened a connection.
 
-    An idle connection keeps the bytes as they came and nothing else; they are taken apart again at each
-    access to `connection.request`, which happens at the opening, not on the way of a message.
-
     Args:
-        raw: The head of the request.
+        head: The head of the request.
         path: The decoded path.
-        query: The query string, undecoded, without `?`.
     """
 
     __slots__ = ("_fields", "path", "query")
 
-    def __init__(self, raw: bytes, path: str, query: str) -> None:
-        self._fields: dict[str, list[str]] = parse_head(raw, max_lines=len(raw)).fields
+    def __init__(self, head: RequestHead, path: str) -> None:
+        self._fields: dict[str, list[str]] = head.fields
         self.path = path
-        self.query = query
+        self.query = head.target.partition("?")[2]
+        """The query string, undecoded, without `?`."""
 
     def __repr__(self) -> str:
         # Fields and query may carry credentials, so that neither belongs in a log line.

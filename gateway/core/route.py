@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.core.dispatch import Dispatch
     from gateway.core.identity import Identity
     from gateway.plugin.authenticator import Authenticator
+    from gateway.protocol.frames import FrameReader
     from gateway.protocol.origin import OriginPolicy
 
 __all__ = ["Route"]
@@ -45,6 +46,7 @@ class Route:
         "name",
         "open_event",
         "origins",
+        "spare_reader",
     )
 
     def __init__(
@@ -61,6 +63,8 @@ class Route:
         self.dispatch = dispatch
         self.origins = origins
         self.authenticators = authenticators
+        self.spare_reader: FrameReader | None = None
+        """An idle reader, for the next connection that has something to read."""
         self.open_event = dispatch.open
         event = dispatch.message
         if config.limits.messages_per_second or config.limits.bytes_per_second:
@@ -69,11 +73,17 @@ class Route:
         self.close_events = dispatch.closes
         self._templates = tuple((text, tuple(_PLACEHOLDER.findall(text))) for text in config.groups)
 
+    def fill(self, params: Mapping[str, str]) -> str:
+        """Give the path with its parameters filled in."""
+        path = self.config.path
+        return _PLACEHOLDER.sub(lambda match: params[match[1]], path) if params else path
+
     def groups(self, params: Mapping[str, str], identity: Identity | None) -> list[str]:
         """Give the names of the groups that a connection joins when it opens.
 
-        A group whose name holds `{user}` is left out where no identity was proved, and so is one that a
-        parameter turned into a name of the gateway's own, as `{room}` with `$everyone` does.
+        They are the route's, and then the identity's. A group whose name holds `{user}` is left out where no
+        identity was proved, and so is one that is a name of the gateway's own, into which a parameter can
+        turn `{room}`, as with `$everyone`.
         """
         values = dict(params)
         if identity is not None:
@@ -83,7 +93,8 @@ class Route:
             for text, names in self._templates
             if all(name in values for name in names)
         )
-        return [name for name in found if not name.startswith("$")]
+        own = identity.groups if identity is not None else ()
+        return [name for name in dict.fromkeys((*found, *own)) if not name.startswith("$")]
 
 
 def _only(types: tuple[Any, ...], inner: Callable[[Connection, Any], Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""The bounded send queue of a connection, and the flush of all of them once per turn of the loop."""
+"""The bounded send queue of a connection."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.models import Overflow
+from gateway.core.shared_frames import EAGER_BYTES, SharedFrames
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from gateway.broker.contract import Publication
-    from gateway.observe.metrics import Metrics
+    from gateway.core.node import Node
+    from gateway.core.route import Route
 
-__all__ = ["EAGER_BYTES", "Flusher", "SendQueue"]
-
-# Past this much in one turn the queue is written without waiting for the turn's end, so that a handler
-# which sends a lot to a fast reader is not taken for a slow reader's. It is the transports' high-water mark.
-EAGER_BYTES: Final = 65536
+__all__ = ["SendQueue"]
 
 _CONTROL_BIT: Final = 0x08
 
@@ -46,55 +44,73 @@ class SendQueue(ABC):
 
     Args:
         transport: Where it is written.
-        flusher: What writes the queue at the end of the turn.
-        limit: Most bytes to keep for a peer that reads slowly.
-        overflow: What happens at the limit.
+        node: Its flusher writes the queue at the end of the turn.
+        route: Says how many bytes are kept for a peer that reads slowly, and what happens at that limit.
     """
 
     __slots__ = (
-        "_flusher",
-        "_limit",
         "_no_messages",
-        "_overflow",
         "_queue",
         "_queued_bytes",
         "_relief_bytes",
+        "_route",
         "_slow",
         "_transport",
         "_write_paused",
+        "node",
     )
 
-    def __init__(
-        self, transport: asyncio.Transport, flusher: Flusher, limit: int, overflow: Overflow
-    ) -> None:
+    number: int
+    """Unique on this node."""
+
+    def __init__(self, transport: asyncio.Transport, node: Node, route: Route) -> None:
         self._transport = transport
-        self._flusher = flusher
-        self._limit = limit
-        self._relief_bytes = min(EAGER_BYTES, limit)  # past it, adding a frame calls `relieve`
-        self._overflow = overflow
-        self._queue: list[bytes] = []
+        self.node = node
+        """The node that the connection lives on."""
+        self._route = route
+        self._relief_bytes = self._usual_relief_bytes()  # past it, adding a frame calls `relieve`
+        self._queue: list[bytes] | None = None  # an empty list would cost an idle connection 56 bytes
         self._queued_bytes = 0
         self._no_messages = 0  # how many frames of the queue are control frames, or the answer 101
         self._write_paused = False
         self._slow: _Slow | None = None
+
+    def _usual_relief_bytes(self) -> int:
+        return min(EAGER_BYTES, self._route.limits.send_queue_bytes)
 
     @property
     def queued_bytes(self) -> int:
         """Bytes on their way to the peer that the kernel has not taken yet."""
         slow = self._slow
         rest = len(slow.remainder) if slow is not None and slow.remainder is not None else 0
-        return self._queued_bytes + rest + self._transport.get_write_buffer_size()
+        shared = self._queue.size if isinstance(self._queue, SharedFrames) else 0
+        return self._queued_bytes + shared + rest + self._transport.get_write_buffer_size()
 
     def enqueue(self, frame: bytes) -> None:
         """Add a control frame; it is written at the end of this turn of the loop, if the peer reads.
 
         `Connection.send` and `Hub.broadcast` add messages on their own, without this call.
         """
-        if not self._queue:
-            self._flusher.add(self)
-        self._queue.append(frame)
+        queue = self._queue
+        if queue is None:
+            self._queue = [frame]
+            self.node.flusher.add(self)
+        else:
+            if type(queue) is not list:
+                queue = self.own_queue()
+            queue.append(frame)
         self._queued_bytes += len(frame)
         self._no_messages += 1
+
+    def own_queue(self) -> list[bytes]:
+        """Take a copy of the frames that are shared with other members of a group, and give it."""
+        shared = self._queue
+        assert isinstance(shared, SharedFrames)  # noqa: S101 - asked by who calls
+        queue = list(shared)
+        self._queue = queue or None
+        self._queued_bytes = shared.size
+        shared.others.append(self)
+        return queue
 
     def enqueue_close(self, frame: bytes) -> None:
         """Add our close frame, behind everything that is kept: nothing may follow it."""
@@ -111,8 +127,13 @@ class SendQueue(ABC):
         if not self._write_paused:
             self.flush()
         slow = self._slow
-        if self._queue and (self.queued_bytes > self._limit or (slow is not None and slow.latest)):
-            self._apply_overflow(overflow or self._overflow, publication)
+        if self._queue is None:
+            return
+        limit = self._route.limits.send_queue_bytes
+        if self.queued_bytes > limit or (slow is not None and slow.latest):
+            self._apply_overflow(overflow or self._route.config.overflow, publication)
+            if not self._queue:
+                self._clear()
 
     def flush(self) -> None:
         """Write everything, unless the transport asks for a pause."""
@@ -120,14 +141,14 @@ class SendQueue(ABC):
         if slow is not None and slow.remainder is not None and not self._write_paused:
             self._write_in_slices(slow.remainder)
         queue = self._queue
-        if not queue or self._write_paused:
+        if queue is None or self._write_paused:
             return
         data = queue[0] if len(queue) == 1 else b"".join(queue)
-        metrics = self._flusher.metrics
+        metrics = self.node.flusher.metrics
         metrics.bytes_out += len(data)
         metrics.messages_out += len(queue) - self._no_messages
         self._clear()
-        if len(data) > EAGER_BYTES and self._flusher.secure:
+        if len(data) > EAGER_BYTES and self.node.flusher.secure:
             self._write_in_slices(memoryview(data))
         else:
             self._transport.write(data)
@@ -157,7 +178,9 @@ class SendQueue(ABC):
             self._slow.latest.clear()
 
     def _clear(self) -> None:
-        self._queue = []
+        if isinstance(self._queue, SharedFrames):
+            self._queue.others.append(self)
+        self._queue = None
         self._queued_bytes = 0
         self._no_messages = 0
 
@@ -185,10 +208,13 @@ class SendQueue(ABC):
             return
         latest = list(slow.latest.values())
         slow.latest.clear()
-        self._relief_bytes = min(EAGER_BYTES, self._limit)
-        if not self._queue:
-            self._flusher.add(self)
-        self._queue += latest
+        self._relief_bytes = self._usual_relief_bytes()
+        if self._queue is None:
+            self._queue = latest
+            self.node.flusher.add(self)
+        else:
+            queue = self.own_queue() if isinstance(self._queue, SharedFrames) else self._queue
+            queue += latest
         self._queued_bytes += sum(map(len, latest))
 
     def release_waiters(self) -> None:
@@ -210,19 +236,21 @@ class SendQueue(ABC):
         await asyncio.sleep(0)
         self.flush()
         while self._write_paused and not self._transport.is_closing():
-            waiter = self._flusher.loop.create_future()
+            waiter = self.node.flusher.loop.create_future()
             self._slowness().waiters.append(waiter)
             await waiter
 
     def _apply_overflow(self, overflow: Overflow, publication: Publication | None) -> None:
+        queue = self._queue
+        assert queue  # noqa: S101 - the frame that does not fit is in there
         dropped = 0
         if overflow is Overflow.DROP_OLDEST:
-            dropped = self._drop_oldest()
+            dropped = self._drop_oldest(queue)
         elif overflow is Overflow.DROP_NEWEST:
             dropped = 1
-            self._queued_bytes -= len(self._queue.pop())
+            self._queued_bytes -= len(queue.pop())
         elif overflow is Overflow.CONFLATE and publication is not None:
-            frame = self._queue.pop()
+            frame = queue.pop()
             self._queued_bytes -= len(frame)
             latest = self._slowness().latest
             key = (publication.group, publication.key)
@@ -232,16 +260,16 @@ class SendQueue(ABC):
             self._relief_bytes = -1
         else:
             overflow = Overflow.DISCONNECT
-            dropped = len(self._queue)
+            dropped = len(queue)
         if dropped:
             self._overflowed(overflow, dropped)
 
-    def _drop_oldest(self) -> int:
+    def _drop_oldest(self, queue: list[bytes]) -> int:
         """Drop messages from the queue's head until the rest fits; give how many."""
-        excess = self.queued_bytes - self._limit
+        excess = self.queued_bytes - self._route.limits.send_queue_bytes
         kept: list[bytes] = []
         passed = 0
-        for frame in self._queue:
+        for frame in queue:
             if excess <= 0:
                 break
             passed += 1
@@ -250,63 +278,9 @@ class SendQueue(ABC):
             else:
                 excess -= len(frame)
                 self._queued_bytes -= len(frame)
-        self._queue[:passed] = kept
+        queue[:passed] = kept
         return passed - len(kept)
 
     @abstractmethod
     def _overflowed(self, overflow: Overflow, frames: int) -> None:
         """Called when the policy has dropped `frames`, or, with `disconnect`, is to end the connection."""
-
-
-class Flusher:
-    """The send queues with something in them, written together at the end of the turn.
-
-    One callback a turn for all of them: a `call_soon` each costs 0.35 µs a connection, a list entry 0.03.
-    """
-
-    __slots__ = ("_pending", "loop", "metrics", "secure")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
-        self.loop = loop
-        self.metrics = metrics
-        self.secure = False
-        """Whether the transports are TLS ones, which say nothing of what they keep."""
-        self._pending: list[SendQueue] = []
-
-    def add(self, queue: SendQueue) -> None:
-        """Have a queue flushed at the end of this turn."""
-        if not self._pending:
-            self.loop.call_soon(self._flush_all)
-        self._pending.append(queue)
-
-    def _flush_all(self) -> None:
-        pending = self._pending
-        self._pending = []
-        last_frames: list[bytes] = []
-        last_data = b""
-        written = 0
-        messages = 0
-        for connection in pending:
-            frames = connection._queue  # noqa: SLF001 - the inner loop of a fan-out
-            if not frames or connection._write_paused:  # noqa: SLF001
-                continue
-            if connection._queued_bytes > EAGER_BYTES:  # noqa: SLF001
-                connection.flush()
-                continue
-            if len(frames) == 1:
-                data = frames[0]
-            elif frames == last_frames:
-                # Members of one group mostly have the same frames waiting: comparing sixteen of them,
-                # the same objects, costs 0.1 µs, joining them 0.4.
-                data = last_data
-            else:
-                data = last_data = b"".join(frames)
-                last_frames = frames
-            connection._queue = []  # noqa: SLF001
-            connection._queued_bytes = 0  # noqa: SLF001
-            messages += len(frames) - connection._no_messages  # noqa: SLF001
-            connection._no_messages = 0  # noqa: SLF001
-            written += len(data)
-            connection._transport.write(data)  # noqa: SLF001
-        self.metrics.bytes_out += written
-        self.metrics.messages_out += messages

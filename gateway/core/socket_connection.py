@@ -47,20 +47,13 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         arguments: Those of `Connection`.
     """
 
-    __slots__ = (
-        "_backlog",
-        "_on_message",
-        "_reader",
-        "_watched",
-    )
+    __slots__ = ("_backlog", "_reader")
 
     def __init__(self, *, inflater: Inflater | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
-        limits = self._route.limits
-        self._reader = FrameReader(limits.max_message_bytes, limits.max_fragments, inflater)
-        self._on_message = self._route.message_event
+        self._reader: FrameReader | None = None if inflater is None else self._make_reader(inflater)
+        """`None` while the route's spare one does: it costs 120 bytes, and most connections are idle."""
         self._backlog: deque[Event] | None = None
-        self._watched = 0
 
     # Life: from the opening handshake on.
 
@@ -114,9 +107,9 @@ class SocketConnection(PingConnection, asyncio.Protocol):
 
     def _consume(self, data: bytes) -> None:
         """Read frames and raise their events, until a handler waits."""
-        reader = self._reader
+        reader = self._reader or self._take_reader()
         metrics = self.node.metrics
-        on_message = self._on_message
+        on_message = self._route.message_event
         count = 0
         while True:
             pending = iter(reader.feed(data, _BATCH))
@@ -141,12 +134,31 @@ class SocketConnection(PingConnection, asyncio.Protocol):
                 break
             data = b""
         metrics.messages_in += count
-        if reader.unfinished != self._watched:
-            self._watch(reader.unfinished)
+        if reader.unfinished != reader.watched:
+            self._watch(reader, reader.unfinished)
+        if reader.idle:
+            self._leave_reader(reader)
+
+    def _make_reader(self, inflater: Inflater | None = None) -> FrameReader:
+        limits = self._route.limits
+        return FrameReader(limits.max_message_bytes, limits.max_fragments, inflater)
+
+    def _take_reader(self) -> FrameReader:
+        """Take the route's spare reader for as long as it has something of this connection in it."""
+        route = self._route
+        reader = self._reader = route.spare_reader or self._make_reader()
+        route.spare_reader = None
+        return reader
+
+    def _leave_reader(self, reader: FrameReader) -> None:
+        if self.compression is None:
+            self._reader = None
+            self._route.spare_reader = reader
 
     def _keep(self, data: bytes) -> None:
         """Keep messages while a handler waits; past the backlog the socket is not read."""
-        self._put_back(self._reader.feed(data, max(self._room(), 0)))
+        reader = self._reader or self._take_reader()
+        self._put_back(reader.feed(data, max(self._room(), 0)))
 
     def _room(self) -> int:
         backlog = self._backlog
@@ -165,14 +177,16 @@ class SocketConnection(PingConnection, asyncio.Protocol):
             elif kind is not str and kind is not bytes:
                 # No message is handled any more that a close would have to wait for.
                 self._take_control(event)
-        reader = self._reader
+        reader = self._reader or self._take_reader()
         if self._state is not _CLOSED and (self._room() <= 0 or reader.has_more):
             with suppress(RuntimeError):  # uvloop: the transport is closing
                 self._transport.pause_reading()
         # While we do not read it is not the peer who is late.
         unfinished = reader.unfinished if self._transport.is_reading() else 0
-        if unfinished != self._watched:
-            self._watch(unfinished)
+        if unfinished != reader.watched:
+            self._watch(reader, unfinished)
+        if reader.idle:
+            self._leave_reader(reader)
 
     def _take_control(self, event: Event) -> None:
         if type(event) is PingReceived:
@@ -195,15 +209,16 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         self._transport.close()
         self._await_end(self._route.limits.close_timeout_seconds)
 
-    def _watch(self, unfinished: int) -> None:
+    def _watch(self, reader: FrameReader, unfinished: int) -> None:
         """Give a message that has begun a deadline for its end.
 
         Args:
+            reader: The connection's reader.
             unfinished: The reader's number for it; 0 if there is none to watch.
         """
         timeout = self._route.limits.message_timeout_seconds
         deadlines = self.node.deadlines(timeout, SocketConnection._message_late)
-        self._watched = unfinished
+        reader.watched = unfinished
         if unfinished and self._state is not _CLOSED:
             deadlines.begin(self)
         else:
@@ -217,7 +232,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
             if type(event) is str or type(event) is bytes:
                 if self._state is State.OPEN or self._close_event is not None:
                     self.node.metrics.messages_in += 1
-                    self._run(self._on_message, self, event)
+                    self._run(self._route.message_event, self, event)
             else:
                 self._take_control(event)
             if self._task is not None:
@@ -226,13 +241,14 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         if self._close_event is not None:
             self._raise_close_event()
         elif self._state is not State.CLOSED:
-            if self._reader.has_more:
+            if self._reader is not None and self._reader.has_more:
                 self._consume(b"")
             if self._task is None:
                 with suppress(RuntimeError):
                     self._transport.resume_reading()
-                if self._reader.unfinished != self._watched:
-                    self._watch(self._reader.unfinished)
+                reader = self._reader
+                if reader is not None and reader.unfinished != reader.watched:
+                    self._watch(reader, reader.unfinished)
 
     # The end.
 
@@ -245,7 +261,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
     def _step_into_closing(self, code: int, reason: str) -> None:
         self.enqueue_close(encode_close(code, reason))
         self._state = State.CLOSING
-        self.node.hub.remove(self)
+        self._leave_hub()
         backlog = self._backlog
         if backlog:
             kept = [event for event in backlog if type(event) is not str and type(event) is not bytes]
@@ -281,12 +297,14 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         """Step into CLOSED; tell whether this call made the step."""
         if self._state is State.CLOSED:
             return False
+        was_open = self._state is State.OPEN
         self._state = State.CLOSED
+        if was_open:
+            self._leave_hub()
         node = self.node
         limits = self._route.limits
-        node.hub.remove(self)
         node.metrics.closes[code] += 1
-        self.stop_pings()
+        self.await_no_pong()
         node.deadlines(limits.message_timeout_seconds, SocketConnection._message_late).end(self)
         if self._owned is not None:
             self._owned.close()
@@ -294,6 +312,12 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         if self._task is None and not self._backlog:
             self._raise_close_event()
         return True
+
+    def _leave_hub(self) -> None:
+        """Be open no more: get no publications and no pings."""
+        self.node.closing.add(self)
+        self.node.hub.remove(self)
+        self.stop_pings()
 
     def _await_end(self, seconds: float) -> None:
         """Give TCP a deadline to end; one that has begun stays as it is."""
@@ -319,8 +343,9 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         self._transport.abort()
 
     def _message_late(self) -> None:
-        if self._task is not None:
+        reader = self._reader
+        if self._task is not None and reader is not None:
             # While a handler waits it may be us who do not read: the message gets its time anew.
-            self._watch(self._watched)
+            self._watch(reader, reader.watched)
             return
         self.fail(CloseCode.POLICY_VIOLATION, "message was not finished in time")

@@ -109,7 +109,7 @@ class FrontProtocol(asyncio.Protocol):
         head = parse_head(buffer[:end], max_lines=limits.max_header_lines)
         self._head_only = head.method == "HEAD"
         hosts = head.fields.get("host", [])
-        path, query = parse_target(head.target, hosts[0] if hosts else "")
+        path, _ = parse_target(head.target, hosts[0] if hosts else "")
         found = self._gate.find(path)
         if found is None and not wants_websocket(head):
             self._to_sanic(head, buffer)
@@ -120,7 +120,7 @@ class FrontProtocol(asyncio.Protocol):
             self._http.let_go()
             self._http = None
         self._task = self._gate.open(
-            self, head, found, path=path, query=query, followed=len(buffer) > end + len(_HEAD_END)
+            self, head, found, path=path, followed=len(buffer) > end + len(_HEAD_END)
         )
 
     def _to_sanic(self, head: RequestHead, buffer: bytes) -> None:

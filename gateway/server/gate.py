@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.core.identity import Identity
 from gateway.core.opening import Opening
 from gateway.core.request import OpeningRequest
-from gateway.core.send_queue import EAGER_BYTES
+from gateway.core.shared_frames import EAGER_BYTES
 from gateway.core.socket_connection import SocketConnection
 from gateway.core.stepping import as_coroutine
 from gateway.protocol.handshake import check_handshake, choose_subprotocol, encode_acceptance
@@ -96,7 +96,6 @@ class Gate:
         found: Found | None,
         *,
         path: str,
-        query: str,
         followed: bool,
     ) -> asyncio.Task[Any] | None:
         """Judge an opening handshake, and make the connection.
@@ -139,9 +138,7 @@ class Gate:
                 node=self._node,
                 route=route,
                 transport=front.transport,
-                head=head.raw,
-                path=path,
-                query=query,
+                head=head.lasting(),
                 params=params,
                 remote=remote,
                 identity=identity,
@@ -155,13 +152,13 @@ class Gate:
         if not route.authenticators and not self._admission:
             admit(None)
             return None
-        opening = Opening(OpeningRequest(head.raw, path, query), route.name, params, remote, subprotocol)
+        opening = Opening(OpeningRequest(head, path), route.name, params, remote, subprotocol)
         return self._node.stepper.start(self._judge(front, route, opening, admit))
 
     def _check_room(self) -> None:
         if self._node.draining:
             raise refuse("draining")
-        if len(self._node.hub) >= self.listen.max_connections:
+        if len(self._node.hub) + len(self._node.closing) >= self.listen.max_connections:
             raise refuse("too_many_connections")
 
     def _own_origin(self, head: RequestHead) -> Origin | None:
@@ -219,7 +216,6 @@ class Gate:
         """Give the socket to the connection: from here on frames are spoken."""
         self.end(front)
         front.transport.set_write_buffer_limits(high=EAGER_BYTES)
-        self._node.sockets.add(connection)
         # The answer leaves in one write with whatever the open event sends.
         connection.enqueue(acceptance)
         front.hand_over(connection)

@@ -11,6 +11,7 @@ from websockets.exceptions import InvalidStatus
 from gateway import GatewayError, Handler, Opening, OpeningRequest, Refused
 from gateway.auth.token import TokenAuthenticator, bearer_token, same_secret
 from gateway.config import TokenWayConfig
+from gateway.protocol.head import parse_head
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,7 +35,7 @@ OPTIONS = TokenWayConfig.model_validate(
 def opening(*authorization: bytes) -> Opening:
     """Make an opening handshake with the given Authorization fields."""
     fields = b"".join(b"\r\nAuthorization: " + value for value in authorization)
-    request = OpeningRequest(b"GET /mine HTTP/1.1\r\nHost: x" + fields, "/mine", "")
+    request = OpeningRequest(parse_head(b"GET /mine HTTP/1.1\r\nHost: x" + fields, max_lines=9), "/mine")
     return Opening(request, "mine", {}, "127.0.0.1", None)
 
 

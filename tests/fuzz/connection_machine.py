@@ -64,16 +64,13 @@ class ConnectionMachine(RuleBasedStateMachine):
             node=self.node,
             route=route,
             transport=self.transport,
-            head=b"",
-            path="/t",
-            query="",
+            head=b"GET /t HTTP/1.1",
             params={},
             remote="",
             identity=None,
             subprotocol=None,
         )
         self.transport.protocol = self.connection
-        self.node.sockets.add(self.connection)
         self.model = Model(self.clock, self.probe)
         self.stream: list[Piece] = []
         self.unsent = b""

@@ -136,7 +136,8 @@ def check_head(raw: bytes) -> None:
             assert not {".", ".."} & {*path.split("/")}
             assert "//" not in path
             assert "\\" not in path
-            request = OpeningRequest(raw, path, query)
+            request = OpeningRequest(head, path)
+            assert request.query == query
             assert request.get_all("Host") == head.fields.get("host", [])
             assert set(request.headers) == set(head.fields)
             assert all(isinstance(value, str) for value in request.cookies.values())

@@ -265,7 +265,8 @@ def pending() -> Callable[[Served], int]:
     """Give a function that counts the deadlines that run in a node."""
 
     def pending(server: Served) -> int:
-        return sum(len(deadlines) for deadlines in server.node._deadlines.values())
+        node = server.node
+        return sum(len(limits) for limits in (*node._deadlines.values(), *node._rounds.values()))
 
     return pending
 
