@@ -14,6 +14,7 @@ from gateway.core.send_queue import SendQueue
 from gateway.protocol.close_codes import may_be_sent
 from gateway.protocol.encoding import SHORT, SHORT_TEXT_HEADERS, encode_message
 from gateway.protocol.head import parse_head
+from gateway.protocol.refusals import refuse
 
 if TYPE_CHECKING:
     import asyncio
@@ -89,7 +90,7 @@ class Connection(SendQueue):
         self.params = params
         """Path parameters by name."""
         self.remote = remote
-        """The peer's address."""
+        """The client's address, by the word of trusted proxies where it comes through some."""
         self.subprotocol = subprotocol
         self.opened_at = node.now()
         """Seconds since the epoch."""
@@ -247,6 +248,43 @@ class Connection(SendQueue):
     def publish_to_everyone(self, message: str | bytes, *, include_sender: bool = True) -> int:
         """Publish a message to every connection on every node; otherwise as `publish`."""
         return self.node.publish_to_everyone(message, exclude=None if include_sender else self)
+
+    async def refresh(self, token: str) -> Identity:
+        """Renew the identity with a newer token, so that the connection outlives the one that opened it.
+
+        The token is judged as in an opening handshake, by the route's ways and the admission hooks. The
+        connection leaves the groups that only the former identity named, and joins those that only the new
+        one names.
+
+        Args:
+            token: The token, as the client would send it behind `Bearer`.
+
+        Returns:
+            The new identity.
+
+        Raises:
+            Refused: If the token is not good, or proves another user. The connection stays as it is.
+        """
+        if self.node.renew is None:
+            raise refuse("unauthorized", "no way to renew an identity")
+        identity = await self.node.renew(self, token)
+        former = self.identity
+        if former is not None and self._state is State.OPEN:
+            self.identity = identity
+            self.node.expiries.renew(self, former)
+            self._change_groups(former, identity)
+        return identity
+
+    def _change_groups(self, former: Identity, identity: Identity) -> None:
+        # What both name stays as the handlers have left it.
+        before = dict.fromkeys(self._route.groups(self.params, former))
+        now = dict.fromkeys(self._route.groups(self.params, identity))
+        for name in before:
+            if name not in now:
+                self.node.hub.leave(self, name)
+        for name in now:
+            if name not in before:
+                self.node.hub.join(self, name)
 
     def after(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
         """Call a plain or `async` function once, in so many seconds, unless the connection ends before."""

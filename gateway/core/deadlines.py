@@ -53,6 +53,10 @@ class Deadlines(Generic[Item]):
         """Take an item out; it need not be in."""
         self._items.pop(item, None)
 
+    def left(self, item: Item) -> float:
+        """Give the seconds to an item's deadline; 0 if it is not in here."""
+        return self._items[item] - self._loop.time() if item in self._items else 0.0
+
     def close(self) -> None:
         """Take every item out and let the timer go."""
         self._items.clear()

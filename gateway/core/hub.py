@@ -70,7 +70,7 @@ class Hub:
         self._everyone.add(connection)
         if connection.identity is not None:
             self.join(connection, user_group(connection.identity.user))
-        self._metrics.connections = len(self._everyone)
+        self._metrics.connections += 1
         self._metrics.connections_opened += 1
 
     def remove(self, connection: Connection) -> None:
@@ -79,7 +79,7 @@ class Hub:
         for group in connection.joined:
             self._leave(group, connection)
         connection.joined = ()
-        self._metrics.connections = len(self._everyone)
+        self._metrics.connections -= 1
 
     def join(self, connection: Connection, name: str) -> None:
         """Make a connection a member of a group; nothing changes if it is one."""

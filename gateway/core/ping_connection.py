@@ -54,8 +54,9 @@ class PingConnection(EventConnection):
 
     def await_no_pong(self) -> None:
         """Wait for no pong any more."""
-        timeout = self._route.limits.pong_timeout_seconds
-        self.node.deadlines(timeout, PingConnection._pong_missing).end(self)
+        if self._ping_sent_at is not None:
+            timeout = self._route.limits.pong_timeout_seconds
+            self.node.deadlines(timeout, PingConnection._pong_missing).end(self)
 
     def ping(self) -> None:
         """Send a ping, unless the pong of the last one is still awaited."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.compression import RouteCompression
 from gateway.core.rate import limit_rate
+from gateway.protocol.frames import frame_lengths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from gateway.config.models import RouteConfig
     from gateway.core.connection import Connection
@@ -35,12 +36,14 @@ class Route:
     """
 
     __slots__ = (
+        "_same_for_all",
         "_templates",
         "authenticators",
         "close_events",
         "compression",
         "config",
         "dispatch",
+        "frame_lengths",
         "limits",
         "message_event",
         "name",
@@ -65,6 +68,7 @@ class Route:
         self.authenticators = authenticators
         self.spare_reader: FrameReader | None = None
         """An idle reader, for the next connection that has something to read."""
+        self.frame_lengths = frame_lengths(config.limits.max_message_bytes)
         self.open_event = dispatch.open
         event = dispatch.message
         if config.limits.messages_per_second or config.limits.bytes_per_second:
@@ -72,19 +76,22 @@ class Route:
         self.message_event = _only(config.message_types, event)
         self.close_events = dispatch.closes
         self._templates = tuple((text, tuple(_PLACEHOLDER.findall(text))) for text in config.groups)
+        self._same_for_all = not any(names for _, names in self._templates)
 
     def fill(self, params: Mapping[str, str]) -> str:
         """Give the path with its parameters filled in."""
         path = self.config.path
         return _PLACEHOLDER.sub(lambda match: params[match[1]], path) if params else path
 
-    def groups(self, params: Mapping[str, str], identity: Identity | None) -> list[str]:
+    def groups(self, params: Mapping[str, str], identity: Identity | None) -> Sequence[str]:
         """Give the names of the groups that a connection joins when it opens.
 
         They are the route's, and then the identity's. A group whose name holds `{user}` is left out where no
         identity was proved, and so is one that is a name of the gateway's own, into which a parameter can
         turn `{room}`, as with `$everyone`.
         """
+        if self._same_for_all and (identity is None or not identity.groups):
+            return self.config.groups
         values = dict(params)
         if identity is not None:
             values["user"] = identity.user

@@ -22,7 +22,7 @@ from gateway.core.ping_connection import PingConnection
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.encoding import encode_close
 from gateway.protocol.events import CloseReceived, PingReceived, PongReceived, Violation
-from gateway.protocol.frames import FrameReader
+from gateway.protocol.frames import FrameReader, only_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,14 +57,24 @@ class SocketConnection(PingConnection, asyncio.Protocol):
 
     # Life: from the opening handshake on.
 
-    def open(self) -> None:
-        """Begin: join the route's groups and raise the open event."""
+    def open(self, acceptance: bytes) -> None:
+        """Begin: join the route's groups, raise the open event, and send what there is to send.
+
+        Args:
+            acceptance: The answer to the opening handshake. It leaves in one write with whatever the open
+                event sends, and at once: waiting for the turn's end would cost a turn of its own.
+        """
+        self._queue = [acceptance]
+        self._queued_bytes = len(acceptance)
+        self._no_messages = 1
         node = self.node
         node.hub.add(self)
         for group in self._route.groups(self.params, self.identity):
             node.hub.join(self, group)
         self.start_pings()
+        node.expiries.add(self)
         self._run(self._route.open_event, self)
+        self.flush()
 
     # What asyncio calls.
 
@@ -77,10 +87,12 @@ class SocketConnection(PingConnection, asyncio.Protocol):
             if not self._transport.can_write_eof():
                 self._transport.close()
             return
-        if self._task is None:
-            self._consume(data)
-        else:
+        if self._task is not None:
             self._keep(data)
+        elif self._reader is None and (message := only_message(data, self._route.frame_lengths)) is not None:
+            self._take_message(message)
+        else:
+            self._consume(data)
 
     def eof_received(self) -> bool:
         """Let the transport close: half-open WebSockets are of no use."""
@@ -96,14 +108,20 @@ class SocketConnection(PingConnection, asyncio.Protocol):
             self._finish(last.code, last.reason)
         else:
             self._finish(CloseCode.ABNORMAL_CLOSURE, "")
-        self.discard_queue()
-        self.release_waiters()
-        self.node.forget_socket(self)
-        limits = self._route.limits
-        self.node.deadlines(limits.close_timeout_seconds, SocketConnection.abort).end(self)
-        self.node.deadlines(_LINGER_SECONDS, SocketConnection.abort).end(self)
+        if self._queue is not None or self._slow is not None:
+            self.discard_queue()
+            self.release_waiters()
+        deadlines = self.node.forget_socket(self)
+        if deadlines is not None:
+            deadlines.end(self)
 
     # Incoming frames.
+
+    def _take_message(self, message: str | bytes) -> None:
+        """Raise the event of a message that came alone."""
+        if self._state is _OPEN:
+            self.node.metrics.messages_in += 1
+            self._run(self._route.message_event, self, message)
 
     def _consume(self, data: bytes) -> None:
         """Read frames and raise their events, until a handler waits."""
@@ -136,8 +154,9 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         metrics.messages_in += count
         if reader.unfinished != reader.watched:
             self._watch(reader, reader.unfinished)
-        if reader.idle:
-            self._leave_reader(reader)
+        if reader.idle and self.compression is None:
+            self._reader = None
+            self._route.spare_reader = reader
 
     def _make_reader(self, inflater: Inflater | None = None) -> FrameReader:
         limits = self._route.limits
@@ -149,11 +168,6 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         reader = self._reader = route.spare_reader or self._make_reader()
         route.spare_reader = None
         return reader
-
-    def _leave_reader(self, reader: FrameReader) -> None:
-        if self.compression is None:
-            self._reader = None
-            self._route.spare_reader = reader
 
     def _keep(self, data: bytes) -> None:
         """Keep messages while a handler waits; past the backlog the socket is not read."""
@@ -185,8 +199,9 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         unfinished = reader.unfinished if self._transport.is_reading() else 0
         if unfinished != reader.watched:
             self._watch(reader, unfinished)
-        if reader.idle:
-            self._leave_reader(reader)
+        if reader.idle and self.compression is None:
+            self._reader = None
+            self._route.spare_reader = reader
 
     def _take_control(self, event: Event) -> None:
         if type(event) is PingReceived:
@@ -305,25 +320,35 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         limits = self._route.limits
         node.metrics.closes[code] += 1
         self.await_no_pong()
-        node.deadlines(limits.message_timeout_seconds, SocketConnection._message_late).end(self)
+        if self._reader is not None and self._reader.watched:
+            node.deadlines(limits.message_timeout_seconds, SocketConnection._message_late).end(self)
         if self._owned is not None:
             self._owned.close()
-        self._close_event = (code, reason, 0)
-        if self._task is None and not self._backlog:
+        waits = self._task is not None or bool(self._backlog)
+        if waits or self._route.close_events:
+            self._close_event = (code, reason, 0)
+        if not waits:
             self._raise_close_event()
         return True
 
     def _leave_hub(self) -> None:
         """Be open no more: get no publications and no pings."""
-        self.node.closing.add(self)
+        self.node.closing.setdefault(self)
         self.node.hub.remove(self)
         self.stop_pings()
+        if self.identity is not None and self.identity.expires_at is not None:
+            self.node.expiries.forget_one()
 
     def _await_end(self, seconds: float) -> None:
-        """Give TCP a deadline to end; one that has begun stays as it is."""
-        deadlines = self.node.deadlines(seconds, SocketConnection.abort)
-        if self not in deadlines:
-            deadlines.begin(self)
+        """Give TCP a deadline to end; one that comes sooner stays as it is."""
+        closing = self.node.closing
+        former = closing.get(self)
+        if former is not None:
+            if former.left(self) <= seconds:
+                return
+            former.end(self)
+        deadlines = closing[self] = self.node.deadlines(seconds, SocketConnection.abort)
+        deadlines.begin(self)
 
     def _overflowed(self, overflow: Overflow, frames: int) -> None:
         self.node.metrics.overflows[overflow.value] += 1

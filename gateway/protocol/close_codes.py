@@ -10,6 +10,7 @@ from websockets.frames import CloseCode
 
 __all__ = [
     "CLOSE_CODES",
+    "DISCONNECTED",
     "IDENTITY_EXPIRED",
     "IDENTITY_REVOKED",
     "CloseCode",
@@ -21,6 +22,7 @@ __all__ = [
 
 IDENTITY_EXPIRED: Final = 4401
 IDENTITY_REVOKED: Final = 4403
+DISCONNECTED: Final = 4410
 
 
 class Reconnect(StrEnum):
@@ -63,6 +65,7 @@ CLOSE_CODES: Final[dict[int, CloseCodeRow]] = {
         CloseCodeRow(1013, "try again later", "the client read too slowly", Reconnect.LATER),
         CloseCodeRow(IDENTITY_EXPIRED, "identity expired", "the credentials ran out", Reconnect.YES),
         CloseCodeRow(IDENTITY_REVOKED, "identity revoked", "the credentials were withdrawn", Reconnect.NO),
+        CloseCodeRow(DISCONNECTED, "disconnected", "an operator ended the connection", Reconnect.NO),
     )
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 import re
-from base64 import b64decode
 from typing import TYPE_CHECKING, Final
 
 from websockets.utils import accept_key
@@ -35,7 +34,7 @@ _ASCII_FIELDS: Final = (
 
 def wants_websocket(head: RequestHead) -> bool:
     """Tell whether a request asks for the WebSocket protocol, rightly or not."""
-    return "websocket" in head.tokens("upgrade")
+    return head.fields.get("upgrade") == ["websocket"] or "websocket" in head.tokens("upgrade")
 
 
 def check_handshake(head: RequestHead) -> str:
@@ -59,7 +58,7 @@ def check_handshake(head: RequestHead) -> str:
         raise refuse("body_not_allowed")
     if not wants_websocket(head):
         raise refuse("upgrade_required")
-    if "upgrade" not in head.tokens("connection"):
+    if fields.get("connection") != ["Upgrade"] and "upgrade" not in head.tokens("connection"):
         raise refuse("bad_connection")
     if fields.get("sec-websocket-version") != ["13"]:
         raise refuse("unsupported_version")
@@ -70,7 +69,7 @@ def _checked_key(values: list[str]) -> str:
     if len(values) != 1:
         raise refuse("bad_key", f"{len(values)} keys")
     try:
-        decoded = b64decode(values[0], validate=True)
+        decoded = binascii.a2b_base64(values[0], strict_mode=True)
     except (binascii.Error, ValueError):
         raise refuse("bad_key", "not base64") from None
     if len(decoded) != _KEY_BYTES:
@@ -89,8 +88,9 @@ def choose_subprotocol(head: RequestHead, supported: Sequence[str], *, required:
     Raises:
         Refused: `unknown_subprotocol`.
     """
-    # A route without subprotocols does not look at the offer, however long it is.
-    values = head.fields.get("sec-websocket-protocol", ()) if supported else ()
+    if not supported and not required:
+        return None  # a route without subprotocols does not look at the offer, however long it is
+    values = head.fields.get("sec-websocket-protocol", ())
     offered = {
         name for value in values for part in value.split(",") if _TOKEN.fullmatch(name := part.strip(" \t"))
     }

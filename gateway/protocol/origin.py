@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from gateway.protocol.target import parse_authority
 
-__all__ = ["Origin", "OriginPolicy", "parse_origin"]
+__all__ = ["Origin", "OriginPolicy", "own_origin", "parse_origin"]
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -34,6 +34,20 @@ def parse_origin(text: str) -> Origin | None:
     scheme = scheme.lower()
     host, port = authority
     return Origin(scheme, host, port if port is not None else _DEFAULT_PORTS.get(scheme))
+
+
+def own_origin(scheme: str, host: str) -> Origin | None:
+    """Give the origin that a request was made to; `None` if its Host is malformed.
+
+    Args:
+        scheme: `http` or `https`.
+        host: The value of the Host field.
+    """
+    authority = parse_authority(host)
+    if authority is None:
+        return None
+    name, port = authority
+    return Origin(scheme, name, port if port is not None else _DEFAULT_PORTS[scheme])
 
 
 @dataclass(frozen=True, slots=True)

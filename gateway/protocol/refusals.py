@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
+from math import ceil
 from typing import Final
 
 from gateway.errors import GatewayError
@@ -111,14 +112,46 @@ REFUSALS: Final[dict[str, Refusal]] = {
         Refusal(401, "unauthorized", "valid credentials are required", (("WWW-Authenticate", "Bearer"),)),
         Refusal(403, "forbidden", "not allowed"),
         Refusal(408, "timeout", "the request did not come in time"),
+        Refusal(429, "too_many_requests", "too many requests from this address", (("Retry-After", "1"),)),
+        Refusal(
+            429,
+            "too_many_connections_from_address",
+            "no room for another connection from this address",
+            (("Retry-After", "5"),),
+        ),
+        Refusal(
+            429,
+            "too_many_connections_of_user",
+            "no room for another connection of this user",
+            (("Retry-After", "5"),),
+        ),
+        Refusal(503, "too_many_handshakes", "too many clients connect at once", (("Retry-After", "1"),)),
         Refusal(503, "too_many_connections", "no room for another connection", (("Retry-After", "5"),)),
+        Refusal(
+            503,
+            "too_many_connections_on_route",
+            "no room for another connection at this path",
+            (("Retry-After", "5"),),
+        ),
         Refusal(503, "draining", "the gateway is stopping", (("Retry-After", "5"),)),
+        Refusal(503, "broker_unavailable", "the gateway is not ready", (("Retry-After", "5"),)),
+        Refusal(503, "auth_unavailable", "the credentials cannot be checked now", (("Retry-After", "5"),)),
         Refusal(503, "check_timeout", "a check did not answer in time", (("Retry-After", "5"),)),
         Refusal(500, "internal_error", "the gateway failed"),
     )
 }
 
 
-def refuse(error: str, detail: str = "") -> Refused:
-    """Make the exception for a row of `REFUSALS`."""
-    return Refused(REFUSALS[error], detail)
+def refuse(error: str, detail: str = "", *, retry_after: float | None = None) -> Refused:
+    """Make the exception for a row of `REFUSALS`.
+
+    Args:
+        error: The row.
+        detail: What the log says besides.
+        retry_after: Seconds until the client may try again, rounded up; `None`: what the row says.
+    """
+    refusal = REFUSALS[error]
+    if retry_after is not None:
+        others = tuple(field for field in refusal.headers if field[0] != "Retry-After")
+        refusal = replace(refusal, headers=(*others, ("Retry-After", str(max(ceil(retry_after), 1)))))
+    return Refused(refusal, detail)

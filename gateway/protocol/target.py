@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -17,10 +18,13 @@ _AUTHORITY: Final = re.compile(
 )
 _MAX_AUTHORITY_CHARACTERS: Final = 260  # a name of 253 (RFC 1035 section 2.3.4), its dot, and a port
 _TARGET: Final = re.compile(r"[!\"$-~]+")  # visible ASCII but for the number sign, which begins a fragment
+# The usual one, which needs no second look: segments without dots or escapes, and no query.
+_PLAIN_TARGET: Final = re.compile(r"/(?:[A-Za-z0-9_\-]+(?:/[A-Za-z0-9_\-]+)*+/?)?")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HIGHEST_PORT: Final = 65535
 
 
+@lru_cache(maxsize=256)
 def parse_authority(value: str) -> tuple[str, int | None] | None:
     """Take `host[:port]` apart; give the host in comparable form and the port, or `None` if it is malformed.
 
@@ -53,6 +57,8 @@ def parse_target(target: str, host: str) -> tuple[str, str]:
     Raises:
         Refused: `bad_target`.
     """
+    if _PLAIN_TARGET.fullmatch(target):
+        return target, ""
     if not _TARGET.fullmatch(target):
         raise refuse("bad_target", "fragment, or a character that has to be escaped")
     if not target.startswith("/"):

@@ -204,6 +204,31 @@ async def test_tls_is_bounded_too(serve_gateway, tmp_path: Path, until, stream, 
     writer.transport.abort()
 
 
+async def test_what_tls_hides_is_counted(serve_gateway, tmp_path: Path, stream) -> None:
+    """A message that a peer on TLS does not read is counted as queued, though the transport took it."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    for blob in certificate.cert_chain_pems:
+        blob.write_to_path(str(tmp_path / "cert.pem"), append=True)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    tls = f", tls: {{certificate: {tmp_path}/cert.pem, key: {tmp_path}/key.pem}}"
+    server = await serve_gateway(config(limit=100_000_000, tls=tls), handlers={"stream": stream})
+    reader, writer = await asyncio.open_connection(
+        "localhost", server.port, ssl=context, limit=1000, server_hostname="localhost"
+    )
+    writer.write(HANDSHAKE)
+    await reader.readuntil(b"\r\n\r\n")
+    (connection,) = server.node.connections()
+    writer.transport.pause_reading()
+    connection.send(bytes(60_000_000))
+    await asyncio.sleep(0)
+    # The kernels on both sides take some ten megabytes.
+    assert connection.queued_bytes > 30_000_000
+    writer.transport.abort()
+
+
 async def test_large_message_over_tls_arrives_whole(serve_gateway, tmp_path: Path, stream) -> None:
     """A message that is written in slices arrives as it was sent, and what follows comes after it."""
     authority = trustme.CA()

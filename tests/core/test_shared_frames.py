@@ -83,7 +83,7 @@ def make_connection(node: Node, route: Route) -> SocketConnection:
     connection = SocketConnection(
         node=node, route=route, transport=Transport(), head=b"GET /t HTTP/1.1", **made
     )
-    connection.open()
+    connection.open(b"")
     return connection
 
 

@@ -77,7 +77,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         self.arrived = self.serial = self.publications = 0
         self.always_reads = True
         self.over = self.vanished = False
-        self.clock.run(self.connection.open)
+        self.clock.run(self.connection.open, b"")
         self.model.log.append("open")
         self.model.begin("ping", LIMITS["ping_interval_seconds"])
         self.model.did("open", open_deed)

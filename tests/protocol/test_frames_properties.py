@@ -11,7 +11,7 @@ from websockets.server import ServerProtocol
 
 from gateway.protocol.close_codes import may_be_received
 from gateway.protocol.events import CloseReceived, PingReceived, PongReceived, Violation
-from gateway.protocol.frames import FrameReader
+from gateway.protocol.frames import FrameReader, frame_lengths, only_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -328,3 +328,27 @@ def test_verdict_is_that_of_websockets(frame: Build, parts: list[Part], limit: i
                 return
         if events and isinstance(events[-1], CloseReceived | Violation):
             return
+
+
+@given(
+    data=st.one_of(
+        st.binary(max_size=150),
+        st.builds(
+            lambda first, payload, more: bytes((first, 0x80 | len(payload))) + b"abcd" + payload + more,
+            st.sampled_from((0x81, 0x82, 0x01, 0xC1, 0x88, 0x89)),
+            st.one_of(st.binary(max_size=125), st.text(max_size=20).map(str.encode)),
+            st.sampled_from((b"", b"", b"", b"\x81")),
+        ),
+    ),
+    limit=st.sampled_from((1, 20, 125, 1000)),
+)
+def test_a_message_that_comes_alone_is_read_alike(data: bytes, limit: int) -> None:
+    """Of what the short way takes for a message the reader makes the same; the usual frame goes that way."""
+    message = only_message(data, frame_lengths(limit))
+    reader = FrameReader(limit, 10)
+    events = reader.feed(data)
+    if message is not None:
+        assert (events, reader.idle, reader.unfinished) == ([message], True, 0)
+        assert type(events[0]) is type(message)
+    elif data[:1] in {b"\x81", b"\x82"} and len(events) == 1 and isinstance(events[0], str | bytes):
+        assert not reader.idle or len(data) > 131

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.protocol.origin import Origin, OriginPolicy, parse_origin
+from gateway.protocol.origin import Origin, OriginPolicy, own_origin, parse_origin
 
 
 @pytest.mark.parametrize(
@@ -269,3 +269,20 @@ def test_any_text_is_an_origin_or_nothing(text: str) -> None:
         and (origin.scheme, origin.port) == ("https", 443)
         and (origin.host == "example.com" or origin.host.endswith(".example.com"))
     )
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "origin"),
+    [
+        ("https", "example.com", Origin("https", "example.com", 443)),
+        ("http", "Example.com:8000", Origin("http", "example.com", 8000)),
+        ("http", "[0::1]", Origin("http", "[::1]", 80)),
+        ("http", "", None),
+        ("http", "a b", None),
+        ("http", "example.com:0", None),
+        ("http", "me@example.com", None),
+    ],
+)
+def test_own_origin(scheme: str, host: str, origin: Origin | None) -> None:
+    """The origin of a request is that of its scheme and Host."""
+    assert own_origin(scheme, host) == origin
