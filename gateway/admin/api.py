@@ -1,121 +1,122 @@
-"""The HTTP API: an authenticated call pushes a message from anywhere."""
+"""The HTTP API: what may be done to a running gateway from anywhere."""
 
 from __future__ import annotations
 
-import binascii
-import json as json_library
-from base64 import b64decode
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Any, Final
 
-import pydantic
-from pydantic import AfterValidator, Field
 from sanic import Blueprint
 from sanic.response import HTTPResponse, json
 
 from gateway.admin.body import BadBodyError, leave_unread, parse_body, read_body
-from gateway.auth.token import bearer_token, same_secret
+from gateway.admin.ending import DisconnectRequest, RevokeRequest
+from gateway.admin.publishing import PublishRequest
+from gateway.broker.contract import BrokerUnavailableError, MessageTooBigError
+from gateway.protocol.refusals import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from sanic import Request
 
+    from gateway.admin.access import ApiAccess
     from gateway.config.models import ApiConfig
     from gateway.core.node import Node
+    from gateway.core.revocations import Revocation
 
-__all__ = ["PublishRequest", "api_blueprint"]
+__all__ = ["api_blueprint"]
 
-
-def _not_ours(group: str) -> str:
-    if group.startswith("$"):
-        raise ValueError("groups whose names begin with $ are the gateway's own")
-    return group
+_RETRY_SECONDS: Final = "5"
 
 
-Name = Annotated[str, Field(min_length=1, max_length=512)]
+def api_blueprint(
+    node: Node,
+    config: ApiConfig,
+    access: ApiAccess,
+    *,
+    revocation_seconds: float,
+    leeway_seconds: float,
+    keep: Callable[[Revocation], Awaitable[None]] | None,
+) -> Blueprint:
+    """Make the API.
 
-
-class PublishRequest(pydantic.BaseModel):
-    """The body of `POST /api/publish`: one target, and one form of data."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
-
-    group: Annotated[Name, AfterValidator(_not_ours)] | None = Field(
-        default=None, description="Name of the group that gets the message."
-    )
-    user: Name | None = Field(
-        default=None, description="User id: all connections of the user get the message."
-    )
-    everyone: bool = Field(default=False, description="Whether every connection gets the message.")
-    data: Any = Field(
-        default=None, description="The message: a text as it is, any other JSON value as its JSON text."
-    )
-    data_base64: str | None = Field(default=None, description="The message as binary, in base64.")
-
-    @pydantic.model_validator(mode="after")
-    def _one_of_each(self) -> Self:
-        if (self.group is not None) + (self.user is not None) + self.everyone != 1:
-            raise ValueError("exactly one of group, user and everyone is needed")
-        if ("data" in self.model_fields_set) + (self.data_base64 is not None) != 1:
-            raise ValueError("exactly one of data and data_base64 is needed")
-        return self
-
-    def message(self) -> str | bytes:
-        """Give the message as it goes out.
-
-        Raises:
-            BadBodyError: If `data_base64` is not base64, or `data` is a number that JSON has no form for.
-        """
-        if self.data_base64 is not None:
-            try:
-                return b64decode(self.data_base64, validate=True)
-            except (binascii.Error, ValueError):
-                raise BadBodyError("data_base64: not base64") from None
-        if isinstance(self.data, str):
-            return self.data
-        try:
-            return json_library.dumps(self.data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        except ValueError:
-            raise BadBodyError("data: holds a number that json has no form for") from None
-
-    def publish(self, node: Node) -> int:
-        """Publish the message; give how many connections of the node it was handed to."""
-        message = self.message()
-        if self.everyone:
-            return node.publish_to_everyone(message)
-        if self.user is not None:
-            return node.publish_to_user(self.user, message)
-        return node.publish(str(self.group), message)
-
-
-def api_blueprint(node: Node, config: ApiConfig) -> Blueprint:
-    """Make the API; every call needs one of the configuration's bearer tokens."""
+    Args:
+        node: The node.
+        config: The API's settings.
+        access: The judge of who calls.
+        revocation_seconds: How long a revocation holds that does not say it.
+        leeway_seconds: For how long after their end tokens may still be good.
+        keep: Keeps a revocation beyond the life of this process, before the call is answered; `None`: nothing
+            does.
+    """
     blueprint = Blueprint("gateway_api", url_prefix="/api")
-    secrets = [(entry.name, entry.token.get_secret_value()) for entry in config.active_tokens]
 
     @blueprint.on_request
     async def authenticate(request: Request) -> HTTPResponse | None:
-        fields = request.headers.getall("authorization", [])
-        given = bearer_token({"authorization": fields[0]}) if len(fields) == 1 else None
-        # Every token is compared, so that the time tells nothing of which one was near.
-        fitting = [name for name, secret in secrets if given is not None and same_secret(secret, given)]
-        if fitting:
-            request.ctx.token_name = fitting[0]
-            return None
-        node.log.info("api_refused", status=401, error="unauthorized", path=request.path, remote=request.ip)
-        leave_unread(request)
-        return _error(401, "unauthorized", "a valid bearer token is required", {"www-authenticate": "Bearer"})
+        try:
+            request.ctx.caller = await access.identify(request)
+        except Refused as refused:
+            refusal = refused.refusal
+            access.refused(request, refusal.status, refusal.error, refused.detail)
+            leave_unread(request)
+            headers = {name: value for name, value in refusal.headers if name.lower() != "connection"}
+            return _error(refusal.status, refusal.error, refusal.message, headers)
+        return None
 
-    # As a stream, so that nothing of the body is kept before the token is judged.
+    # As streams, so that nothing of a body is kept before the credentials are judged.
     @blueprint.post("/publish", stream=True)
     async def publish(request: Request) -> HTTPResponse:
+        return await _answer(request, do_publish)
+
+    @blueprint.post("/disconnect", stream=True)
+    async def disconnect(request: Request) -> HTTPResponse:
+        return await _answer(request, do_disconnect)
+
+    @blueprint.post("/revoke", stream=True)
+    async def revoke(request: Request) -> HTTPResponse:
+        return await _answer(request, do_revoke)
+
+    async def _answer(
+        request: Request, call: Callable[[bytes, str], Awaitable[dict[str, Any]]]
+    ) -> HTTPResponse:
         try:
-            body = await read_body(request, config.max_body_bytes)
-            count = parse_body(PublishRequest, body).publish(node)
-        except BadBodyError as exc:
-            return _error(exc.status, exc.error, str(exc))
-        node.log.debug("api_published", token=request.ctx.token_name, connections=count)
-        return json({"node": node.name, "connections": count})
+            result = await call(await read_body(request, config.max_body_bytes), request.ctx.caller)
+        except (BadBodyError, BrokerUnavailableError, MessageTooBigError) as exc:
+            return _failed(exc)
+        return json({"node": node.name, **result})
+
+    async def do_publish(body: bytes, caller: str) -> dict[str, Any]:
+        count = parse_body(PublishRequest, body).publish(node)
+        node.log.debug("api_published", caller=caller, connections=count)
+        return {"connections": count}
+
+    async def do_disconnect(body: bytes, caller: str) -> dict[str, Any]:
+        asked = parse_body(DisconnectRequest, body)
+        count = asked.carry_out(node)
+        node.log.info("api_disconnected", caller=caller, connections=count, code=asked.code)
+        return {"connections": count}
+
+    async def do_revoke(body: bytes, caller: str) -> dict[str, Any]:
+        asked = parse_body(RevokeRequest, body)
+        revocation = asked.revocation(node.now(), revocation_seconds, leeway_seconds)
+        count = asked.carry_out(node, revocation)
+        if keep is not None:
+            await keep(revocation)
+            # A process that has just started may have read the file too early, and heard of it too late.
+            asked.carry_out(node, revocation)
+        node.log.info(
+            "api_revoked", caller=caller, connections=count, user=asked.user, until=revocation.until
+        )
+        return {"connections": count, "expires_at": revocation.until}
 
     return blueprint
+
+
+def _failed(error: BadBodyError | BrokerUnavailableError | MessageTooBigError) -> HTTPResponse:
+    if isinstance(error, BadBodyError):
+        return _error(error.status, error.error, str(error))
+    if isinstance(error, MessageTooBigError):
+        return _error(413, "message_too_big", str(error))
+    return _error(503, "broker_unavailable", str(error), {"retry-after": _RETRY_SECONDS})
 
 
 def _error(status: int, error: str, message: str, headers: dict[str, str] | None = None) -> HTTPResponse:

@@ -23,7 +23,9 @@ def health_blueprint(node: Node) -> Blueprint:
         return _answer("ok")
 
     async def readyz(_: Request) -> HTTPResponse:
-        return _answer("draining", 503) if node.draining else _answer("ready")
+        if node.draining:
+            return _answer("draining", 503)
+        return _answer("broker down", 503) if node.broker_is_down else _answer("ready")
 
     # Load balancers ask with HEAD as well.
     blueprint.add_route(healthz, "/healthz", methods=["GET", "HEAD"])

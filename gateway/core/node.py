@@ -7,32 +7,44 @@ import os
 import secrets
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from gateway.broker.contract import Publication
 from gateway.core.deadlines import Deadlines
 from gateway.core.dispatch import where
+from gateway.core.expiry import Expiries
 from gateway.core.flusher import Flusher
 from gateway.core.groups import EVERYONE, user_group
 from gateway.core.hub import Hub
+from gateway.core.orders import Orders
 from gateway.core.owned import Owned
+from gateway.core.revocations import Revocations
 from gateway.core.rounds import Rounds
 from gateway.core.stepping import Stepper
 from gateway.observe.metrics import Metrics
+from gateway.protocol.close_codes import may_be_sent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from gateway.broker.contract import Broker
     from gateway.config.models import Overflow
     from gateway.core.connection import Connection
+    from gateway.core.identity import Identity
     from gateway.core.owned import Timer
+    from gateway.core.selection import Selection
     from gateway.core.socket_connection import SocketConnection
     from gateway.observe.logs import Logger
 
-__all__ = ["Node"]
+__all__ = ["Node", "node_name"]
 
 Item = TypeVar("Item")
+Renew: TypeAlias = "Callable[[Connection, str], Awaitable[Identity]]"
+
+
+def node_name() -> str:
+    """Make a name that no other node has: of the process id and eight random digits."""
+    return f"{os.getpid()}-{secrets.token_hex(4)}"
 
 
 class Node:
@@ -45,7 +57,7 @@ class Node:
         broker: What carries publications.
         log: Where log lines go.
         policy: Gives a group's overflow policy by its name; `None` where the routes' own holds.
-        name: Unique among nodes; `None` makes one of the process id and eight random digits.
+        name: Unique among nodes; `None` makes one with `node_name`.
     """
 
     def __init__(
@@ -56,20 +68,27 @@ class Node:
         policy: Callable[[str], Overflow | None] = lambda _: None,
         name: str | None = None,
     ) -> None:
-        self.name = name or f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.name = name or node_name()
         self.log = log
         self.loop = asyncio.get_running_loop()
         self.started_at = time.time()
         """Seconds since the epoch."""
         self.metrics = Metrics()
         self.broker = broker
+        self.needs_broker = False
+        """Whether it takes no new connections while the broker is down."""
         self.draining = False
         """Whether the node is leaving: it takes no new connections."""
         self.flusher = Flusher(self.loop, self.metrics)
         self.hub = Hub(broker, self.flusher, self.metrics, self._number_of, policy)
+        self.orders = Orders(self)
+        self.expiries = Expiries(self.loop, self.now)
+        self.revocations = Revocations(self.now)
+        self.renew: Renew | None = None
+        """Judges a token with which a handler renews a connection's identity."""
         self.stepper = Stepper(self.loop)
-        self.closing: set[SocketConnection] = set()
-        """Connections that are not open any more, and whose TCP is not gone."""
+        self.closing: dict[SocketConnection, Deadlines[SocketConnection] | None] = {}
+        """Connections whose end has begun and whose TCP is not gone, with the deadline of that if it runs."""
         self.connection_ended: list[Callable[[Connection], None]] = []
         """Each is called once with every connection, when its TCP is gone."""
         self.event_tasks: set[asyncio.Task[Any]] = set()
@@ -102,6 +121,10 @@ class Node:
 
         Returns:
             How many connections of this node it was handed to.
+
+        Raises:
+            BrokerUnavailableError: If `broker: when_down` is `refuse`, and other nodes cannot be reached.
+            MessageTooBigError: If it is too big for the way between nodes; no one has got it then.
         """
         excluded = None if exclude is None else exclude.id
         return self.broker.publish(Publication(group, message, excluded, key))
@@ -121,6 +144,24 @@ class Node:
     def connections(self) -> tuple[Connection, ...]:
         """Give all open connections of this node."""
         return self.hub.connections
+
+    def disconnect(self, selection: Selection, code: int = 1000, reason: str = "") -> int:
+        """Close connections, on every node.
+
+        Args:
+            selection: Which ones; the closing handshakes begin at once.
+            code: 1000, or one of 3000 to 4999 for reasons of your own.
+            reason: A short text; cut at 123 bytes of UTF-8.
+
+        Returns:
+            How many connections of this node are closed.
+
+        Raises:
+            ValueError: If the code must not be sent (RFC 6455 section 7.4).
+        """
+        if not may_be_sent(code):
+            raise ValueError(f"close code {code} must not be sent")
+        return self.orders.disconnect(selection, code, reason)
 
     def after(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
         """Call a plain or `async` function once, in so many seconds, unless the node stops before."""
@@ -144,7 +185,13 @@ class Node:
 
     async def start(self) -> None:
         """Connect to the broker."""
-        await self.broker.start(self.hub.broadcast)
+        await self.broker.start(self.hub.broadcast, self.orders.take, self._gap)
+        self.broker.subscribe(EVERYONE)  # for good: the hub has this group from the beginning
+
+    @property
+    def broker_is_down(self) -> bool:
+        """Whether there is no recent proof that the broker carries anything."""
+        return self.broker.status.is_down(self.loop.time())
 
     async def stop(self) -> None:
         """End what handlers have started, and leave the broker."""
@@ -154,6 +201,7 @@ class Node:
             deadlines.close()
         for rounds in self._rounds.values():
             rounds.close()
+        self.expiries.close()
         await self.broker.stop()
 
     async def drain(self, code: int, reason: str, seconds: float, grace: float) -> None:
@@ -192,13 +240,14 @@ class Node:
         """Connections whose TCP is not gone."""
         return {*self.hub.connections, *self.closing}
 
-    def forget_socket(self, socket: SocketConnection) -> None:
-        """Note that a connection's TCP is gone."""
-        self.closing.discard(socket)
+    def forget_socket(self, socket: SocketConnection) -> Deadlines[SocketConnection] | None:
+        """Note that a connection's TCP is gone; give the deadline that runs for it."""
+        deadlines = self.closing.pop(socket, None)
         for call in self.connection_ended:
             call(socket)
         if not self.closing:
             self._last_socket_gone.set()
+        return deadlines
 
     def next_connection_number(self) -> int:
         """Give a number that no other connection of this node has; the first is 1."""
@@ -227,6 +276,10 @@ class Node:
         if found is None:
             found = self._deadlines[key] = Deadlines(self.loop, seconds, expire)
         return found
+
+    def _gap(self) -> None:
+        self.metrics.broker_gaps += 1
+        self.log.warning("broker_gap", node=self.name, connections=len(self.hub))
 
     def _task_failed(self, error: BaseException) -> None:
         self.log.error("background_task_failed", node=self.name, where=where(error), exc_info=error)

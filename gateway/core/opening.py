@@ -35,7 +35,7 @@ class Opening:
         request: The request.
         route: The route's name.
         params: Path parameters by name.
-        remote: The peer's address.
+        remote: The client's address; behind trusted proxies, as they tell it.
         subprotocol: The chosen subprotocol, if any.
         identity: Who it proved to be: `None` until authentication, and where the route asks for none.
         credential: The bearer credential that came in one of the places in which the route looks; `None` if

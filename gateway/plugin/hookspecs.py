@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.core.node import Node
     from gateway.core.opening import Opening
     from gateway.plugin.authenticator import Authenticator
+    from gateway.plugin.broker import PluginBroker
     from gateway.plugin.handler import Handler, Options
     from gateway.protocol.refusals import Refusal
 
@@ -24,6 +25,7 @@ __all__ = [
     "gateway_admit",
     "gateway_authenticators",
     "gateway_blueprints",
+    "gateway_brokers",
     "gateway_configure",
     "gateway_handlers",
     "gateway_options",
@@ -45,6 +47,15 @@ def gateway_authenticators() -> Mapping[str, type[Authenticator[Any]]]:  # type:
     """Name the plugin's ways to authenticate, which routes list under `authenticate`.
 
     Called when the configuration is checked. A name that two plugins give refuses to start.
+    """
+
+
+@hookspec
+def gateway_brokers() -> Mapping[str, type[PluginBroker[Any]]]:  # type: ignore[empty-body]
+    """Name the plugin's brokers, which gateway.yaml chooses by `broker: type`.
+
+    Called when the configuration is checked. A name that two plugins give, or that the gateway itself has,
+    refuses to start.
     """
 
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from gateway.config.models.broker import BUILT_IN_BROKERS
 from gateway.errors import GatewayError
 from gateway.plugin import hookspecs
 from gateway.plugin.authenticator import Authenticator
+from gateway.plugin.broker import PluginBroker
 from gateway.plugin.handler import Handler, Options
 from gateway.plugin.judging import judge_value, one_line
 from gateway.plugin.marker import PROJECT
@@ -143,6 +145,14 @@ class PluginManager:
     def authenticators(self) -> dict[str, tuple[Plugin, type[Authenticator[Any]]]]:
         """Give every plugin's ways to authenticate by name; a name given twice is noted as a problem."""
         return self._named("gateway_authenticators", Authenticator, "way to authenticate")
+
+    def brokers(self) -> dict[str, tuple[Plugin, type[PluginBroker[Any]]]]:
+        """Give every plugin's brokers by name; a name that is taken is noted as a problem."""
+        found = self._named("gateway_brokers", PluginBroker, "broker")
+        for name in BUILT_IN_BROKERS.intersection(found):
+            plugin, _ = found.pop(name)
+            self.problems.append(plugin.problem(f"broker {name!r} is the gateway's own"))
+        return found
 
     def _named(self, hook: str, base: type, what: str) -> dict[str, tuple[Plugin, Any]]:
         found: dict[str, tuple[Plugin, Any]] = {}

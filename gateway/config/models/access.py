@@ -3,46 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (pydantic evaluates annotations)
+from pathlib import Path  # noqa: TC003  (pydantic evaluates annotations)
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from gateway.config.models.base import (
+    DAY,
     EMPTY_WHEN_NULL,
+    UNIQUE,
     ConfigModel,
     Name,
+    Number,
     WholeNumber,
     raise_findings,
-    refusal,
 )
-from gateway.config.models.forms import is_bearer_token
-from gateway.config.models.rules import repeat_findings
+from gateway.config.models.bearer import KnownToken
+from gateway.config.models.rules import api_findings, repeat_findings
+from gateway.config.models.ways.cookie import CookieWayConfig  # noqa: TC001  (pydantic evaluates annotations)
+from gateway.config.models.ways.forward import ForwardWayConfig  # noqa: TC001  (pydantic evaluates annotations)
+from gateway.config.models.ways.jwt import JwtWayConfig  # noqa: TC001  (pydantic evaluates annotations)
+from gateway.config.models.ways.mtls import MtlsWayConfig
+from gateway.config.models.ways.ticket import TicketWayConfig  # noqa: TC001  (pydantic evaluates annotations)
+from gateway.config.models.ways.token import TokenWayConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def _no_token_when_null(value: Any) -> Any:
-    # An unquoted `${NAME:-}` reads as null when NAME is unset: it means the same as the quoted form.
-    return "" if value is None else value
-
-
-def _check_token(token: SecretStr) -> SecretStr:
-    text = token.get_secret_value()
-    if text and not is_bearer_token(text):
-        raise refusal("token has a character that no authorization header can carry (rfc 6750 section 2.1)")
-    return token
-
-
-Token = Annotated[SecretStr, BeforeValidator(_no_token_when_null), AfterValidator(_check_token)]
-"""A bearer token, never shown. Empty means that there is none."""
-
-
-class ApiToken(ConfigModel):
-    """A token that opens the HTTP API."""
+class ApiToken(KnownToken):
+    """A token that opens the HTTP API, or its hash."""
 
     name: Name = Field(description="Name of whoever holds the token, for the log.")
-    token: Token = Field(description="The secret itself. With an empty one this entry opens nothing.")
 
 
 class ApiConfig(ConfigModel):
@@ -51,6 +43,15 @@ class ApiConfig(ConfigModel):
     tokens: tuple[ApiToken, ...] = Field(
         default=(),
         description="Bearer tokens that open the API. Default: none, and the API is off.",
+    )
+    authenticate: Annotated[tuple[Name, ...], UNIQUE] = Field(
+        default=(),
+        description="Ways that open the API besides, by the Authorization header. Default: none.",
+    )
+    required_claims: Annotated[Mapping[str, Any], EMPTY_WHEN_NULL] = Field(
+        default_factory=dict,
+        repr=False,
+        description="Claims that an identity of such a way has to have, by name. Default: none are set.",
     )
     max_body_bytes: WholeNumber = Field(
         default=1_048_576,
@@ -62,55 +63,41 @@ class ApiConfig(ConfigModel):
     @property
     def active_tokens(self) -> tuple[ApiToken, ...]:
         """The tokens that are not empty."""
-        return tuple(token for token in self.tokens if token.token.get_secret_value())
+        return tuple(token for token in self.tokens if token.digest is not None)
 
     @property
     def enabled(self) -> bool:
-        """Whether the API is on: at least one token is not empty."""
-        return bool(self.active_tokens)
+        """Whether the API is on: at least one token is not empty, or a way opens it."""
+        return bool(self.active_tokens or self.authenticate)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         names = [token.name for token in self.tokens]
-        raise_findings("ApiConfig", repeat_findings(("tokens",), "name", names, "token name taken"))
+        findings = repeat_findings(("tokens",), "name", names, "token name taken")
+        findings += api_findings(self.authenticate, claims=bool(self.required_claims))
+        raise_findings("ApiConfig", findings)
         return self
 
 
-class TokenKey(ConfigModel):
-    """A static token and the identity that it proves."""
+class RevocationConfig(ConfigModel):
+    """What is done with revoked identities."""
 
-    name: Name = Field(description="Name of the key, for the log.")
-    user: Name = Field(description="User id of the identity that the token proves.")
-    token: Token = Field(description="The secret itself. With an empty one this entry proves nothing.")
-    claims: Annotated[Mapping[str, Any], EMPTY_WHEN_NULL] = Field(
-        default_factory=dict,
-        repr=False,
-        description="Claims of the identity, for the handlers to read. Default: none.",
+    seconds: Number = Field(
+        default=86_400,
+        gt=0,
+        le=3_660 * DAY,
+        description="Seconds that a revocation holds if the call does not say it: as long as tokens live.",
+    )
+    file: Path | None = Field(
+        default=None,
+        description="Path of a file that keeps revocations over a restart. Default: null, they are lost.",
     )
 
-
-class TokenWayConfig(ConfigModel):
-    """The built-in way `token`: clients present a static token."""
-
-    keys: tuple[TokenKey, ...] = Field(
-        default=(),
-        description="Tokens that the way accepts. Default: none, and it accepts nobody.",
-    )
-
-    @property
-    def active_keys(self) -> tuple[TokenKey, ...]:
-        """The keys whose token is not empty."""
-        return tuple(key for key in self.keys if key.token.get_secret_value())
-
-    @model_validator(mode="after")
-    def _check_together(self) -> Self:
-        names = [key.name for key in self.keys]
-        tokens = [key.token.get_secret_value() or None for key in self.keys]
-        findings = repeat_findings(("keys",), "name", names, "key name taken")
-        # One token for two users would make whoever is listed first.
-        findings += repeat_findings(("keys",), "token", tokens, "token taken", secret=True)
-        raise_findings("TokenWayConfig", findings)
-        return self
+    @field_validator("file", mode="after")
+    @classmethod
+    def _from_folder_of_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        folder = (info.context or {}).get("folder")
+        return path if folder is None or path is None else folder / path
 
 
 class AuthenticationConfig(ConfigModel):
@@ -126,6 +113,33 @@ class AuthenticationConfig(ConfigModel):
         default_factory=TokenWayConfig,
         description="Settings of the way `token`. Default: no keys.",
     )
+
+    jwt: JwtWayConfig | None = Field(
+        default=None,
+        description="Settings of the way `jwt`. The default, null, believes no issuer.",
+    )
+    cookie: CookieWayConfig | None = Field(
+        default=None,
+        description="Settings of the way `cookie`. The default, null, takes no cookie.",
+    )
+    forward: ForwardWayConfig | None = Field(
+        default=None,
+        description="Settings of the way `forward`. The default, null, asks no service.",
+    )
+    ticket: TicketWayConfig | None = Field(
+        default=None,
+        description="Settings of the way `ticket`. The default, null, gives and takes no tickets.",
+    )
+    mtls: Annotated[MtlsWayConfig, EMPTY_WHEN_NULL] = Field(
+        default_factory=MtlsWayConfig,
+        description="Settings of the way `mtls`. Default: the common name is the user.",
+    )
+
+    @property
+    def longest_leeway_seconds(self) -> float:
+        """For how many seconds after its `exp` a token of some way may be good; 0 if there is no leeway."""
+        ways = [self.jwt, *([] if self.cookie is None else [self.cookie.jwt, self.cookie.signed])]
+        return max((way.leeway_seconds for way in ways if way is not None), default=0)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         # Settings of a plugin's way may hold secrets that only the plugin's model knows to be some.

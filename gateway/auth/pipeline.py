@@ -1,0 +1,87 @@
+"""The one way from an opening to an identity, for WebSocket routes and for the HTTP API alike."""
+
+from __future__ import annotations
+
+import math
+import time
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from gateway.core.identity import Identity
+from gateway.core.stepping import as_coroutine
+from gateway.protocol.refusals import Refusal, Refused, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from gateway.core.opening import Opening
+    from gateway.core.revocations import Revocations
+    from gateway.plugin.authenticator import Authenticator
+
+__all__ = ["ask_admission", "authenticate"]
+
+
+async def authenticate(
+    opening: Opening, ways: Sequence[tuple[str, Authenticator[Any]]], revocations: Revocations
+) -> Identity | None:
+    """Ask ways in their order; the first that finds credentials of its kind decides.
+
+    Args:
+        opening: What is judged, with the credential that `gateway.auth.credentials.find` found in it. Its
+            identity is set.
+        ways: The ways, with their names.
+        revocations: Identities that are not taken any more.
+
+    Returns:
+        The identity; `None` only where there are no ways.
+
+    Raises:
+        Refused: By the way that decides; `unauthorized` if none finds credentials of its kind, or if the
+            identity has ended or is revoked.
+        TypeError: If a way gives something other than an identity, or one whose end is no time.
+    """
+    for _, way in ways:
+        identity = way.authenticate(opening)
+        if isawaitable(identity):
+            identity = await as_coroutine(identity)
+        if isinstance(identity, Identity) and isinstance(identity.user, str):
+            if identity.expires_at is not None:
+                if not math.isfinite(identity.expires_at):
+                    raise TypeError(f"{type(way).__name__}.authenticate gave an end that is no time")
+                if identity.expires_at <= time.time():
+                    raise refuse("unauthorized", "identity has ended")
+            if revocations.covers(identity):
+                raise refuse("unauthorized", "identity is revoked")
+            opening.identity = identity
+            return identity
+        if identity is not None:
+            raise TypeError(f"{type(way).__name__}.authenticate gave {type(identity).__name__}")
+    if ways:
+        raise refuse("unauthorized", "no credentials")
+    return None
+
+
+async def ask_admission(
+    opening: Opening, hooks: Iterable[tuple[str, Callable[..., Any]]], revocations: Revocations
+) -> None:
+    """Ask the plugins' admission hooks, which have the last word.
+
+    Args:
+        opening: What is judged; its identity is known.
+        hooks: The hooks, with the plugins' names.
+        revocations: Identities that are not taken any more; one may have come while a hook waited.
+
+    Raises:
+        Refused: With the refusal of the first hook that gives one; `unauthorized` if the identity is revoked.
+        TypeError: If a hook gives something else.
+    """
+    for name, hook in hooks:
+        verdict = hook(opening=opening)
+        if isawaitable(verdict):
+            verdict = await as_coroutine(verdict)
+        if isinstance(verdict, Refusal):
+            raise Refused(verdict, f"plugin {name}")
+        if verdict is not None:
+            raise TypeError(f"gateway_admit of plugin {name!r} gave {type(verdict).__name__}")
+    if opening.identity is not None and revocations.covers(opening.identity):
+        raise refuse("unauthorized", "identity is revoked")

@@ -1,0 +1,1 @@
+"""The settings of the built-in ways to prove an identity: one file a way."""
