@@ -1,68 +1,138 @@
-"""Checks of what the configuration refers to: the certificate and its key."""
+"""Checks of what the configuration refers to: certificates, their keys, and clients' authorities."""
 
 from __future__ import annotations
 
 import ssl
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from gateway.config.certificates import (
+    CertificateFault,
+    covers,
+    load_pair,
+    owners_of_names,
+    read_authorities,
+    read_certificate,
+    read_file,
+    show_time,
+)
+from gateway.config.models import NamedCertificate
+from gateway.config.models.base import DAY
+from gateway.config.problems import Severity, render_path
+
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
+    from gateway.config.certificates import Certificate
     from gateway.config.load import Loaded
-    from gateway.config.problems import Problem
+    from gateway.config.models import CertificateFiles, TlsConfig
+    from gateway.config.problems import Path, Problem
 
 
-def check_certificates(loaded: Loaded) -> tuple[Problem, ...]:
-    """Load the certificate and the key of `listen.tls`; return what is wrong, nothing without TLS."""
+def check_certificates(loaded: Loaded, now: float | None = None) -> tuple[Problem, ...]:
+    """Load every certificate of `listen.tls` with its key, and the clients' authorities.
+
+    Args:
+        loaded: The configuration.
+        now: Seconds since the epoch. Default: the clock's.
+
+    Returns:
+        What is wrong, and as warnings what soon will be; nothing without TLS.
+    """
     tls = loaded.config.listen.tls
     if tls is None:
         return ()
-    place = ("listen", "tls")
-    problems = [
-        loaded.problem((*place, key), message)
-        for key, file in (("certificate", tls.certificate), ("key", tls.key))
-        if (message := _unreadable(file)) is not None
-    ]
-    if problems:
-        return tuple(problems)
-    key, message = _unloadable(tls.certificate, tls.key)
-    return () if message is None else (loaded.problem((*place, key), message),)
+    check = _Check(loaded, tls, time.time() if now is None else now)
+    return tuple(check.problems())
 
 
-def _unreadable(file: Path) -> str | None:
+class _Check:
+    def __init__(self, loaded: Loaded, tls: TlsConfig, now: float) -> None:
+        self._loaded = loaded
+        self._tls = tls
+        self._now = now
+
+    def problems(self) -> Iterator[Problem]:
+        section: Path = ("listen", "tls")
+        entries = (self._tls, *self._tls.more_certificates)
+        places = [section, *((*section, "more_certificates", n) for n in range(len(entries) - 1))]
+        good: list[Certificate] = []
+        for place, entry in zip(places, entries, strict=True):
+            faults: list[CertificateFault] = []
+            certificate = _read_pair(entry, faults)
+            yield from self._problems_of(place, faults)
+            if certificate is not None:
+                good.append(certificate)
+                yield from self._times(place, certificate)
+                if isinstance(entry, NamedCertificate):
+                    yield from self._names(place, entry, certificate)
+        if len(good) == len(entries):
+            yield from self._claims(places, good)
+        if self._tls.client_ca is not None:
+            faults = []
+            with _noting(faults):
+                read_authorities(self._tls.client_ca)
+            yield from self._problems_of(section, faults)
+
+    def _problems_of(self, place: Path, faults: list[CertificateFault]) -> Iterator[Problem]:
+        for fault in faults:
+            yield self._loaded.problem((*place, fault.key), fault.fact)
+
+    def _times(self, place: Path, certificate: Certificate) -> Iterator[Problem]:
+        place = (*place, "certificate")
+        when = show_time(certificate.ends_at)
+        if certificate.ends_at <= self._now:
+            yield self._loaded.problem(place, f"{certificate.ending} has ended, on {when}")
+        elif certificate.ends_soon(self._now):
+            days = int((certificate.ends_at - self._now) // DAY)
+            text = f"{certificate.ending} ends on {when}, in {days} {'day' if days == 1 else 'days'}"
+            yield self._loaded.problem(place, text, severity=Severity.WARNING)
+        if certificate.begins_at > self._now:
+            text = f"certificate does not hold before {show_time(certificate.begins_at)}"
+            yield self._loaded.problem(place, text, severity=Severity.WARNING)
+
+    def _names(self, place: Path, entry: NamedCertificate, certificate: Certificate) -> Iterator[Problem]:
+        if entry.server_names is None and not certificate.names:
+            yield self._loaded.problem((*place, "certificate"), "certificate names no host, set server_names")
+        for number, name in enumerate(entry.server_names or ()):
+            if not covers(certificate.names, name):
+                named = (*place, "server_names", number)
+                text = f"certificate does not hold for the server name: {self._loaded.show(named, name)}"
+                yield self._loaded.problem(named, text, severity=Severity.WARNING)
+
+    def _claims(self, places: list[Path], certificates: list[Certificate]) -> Iterator[Problem]:
+        given = [None, *(entry.server_names for entry in self._tls.more_certificates)]
+        owners = owners_of_names(given, [certificate.names for certificate in certificates])
+        for number, certificate in enumerate(certificates):
+            for name in certificate.names if given[number] is None else ():
+                owner = owners[name]
+                # What server_names gives to another certificate is meant so.
+                if owner != number and given[owner] is None:
+                    text = (
+                        f"certificate names {name!r}, for which that of {render_path(places[owner])} is shown"
+                    )
+                    yield self._loaded.problem(
+                        (*places[number], "certificate"), text, severity=Severity.WARNING
+                    )
+
+
+def _read_pair(entry: CertificateFiles, faults: list[CertificateFault]) -> Certificate | None:
+    """Read a certificate and load it with its key; what is wrong is noted in `faults`."""
+    certificate = None
+    with _noting(faults):
+        certificate = read_certificate(entry.certificate)
+    with _noting(faults):
+        read_file("key", entry.key)
+    if not faults:
+        with _noting(faults):
+            load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), entry.certificate, entry.key)
+    return certificate
+
+
+@contextmanager
+def _noting(faults: list[CertificateFault]) -> Iterator[None]:
     try:
-        with file.open("rb") as opened:
-            opened.read(1)
-    except FileNotFoundError:
-        return "file not found"
-    except OSError as error:
-        return f"file cannot be read: {(error.strerror or type(error).__name__).lower()}"
-    except ValueError:
-        return "file name is not valid"
-    return None
-
-
-def _unloadable(certificate: Path, key: Path) -> tuple[str, str | None]:
-    """Return which of the two files is at fault, and its fault; None when both load."""
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=certificate)
-    except (ssl.SSLError, OSError):
-        return "certificate", "file holds no certificate in pem form"
-    asked: list[bool] = []
-
-    def refuse_password() -> str:
-        # Without this callback OpenSSL would ask on the terminal and the gateway would hang.
-        asked.append(True)
-        return ""
-
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=refuse_password)
-    except ssl.SSLError as error:
-        if asked:
-            return "key", "key is encrypted, and the gateway has no password for it"
-        if error.reason == "KEY_VALUES_MISMATCH":
-            return "key", "key does not belong to the certificate"
-        return "key", f"certificate and key do not load: {(error.reason or 'no reason given').lower()}"
-    except OSError as error:
-        return "key", f"certificate and key do not load: {(error.strerror or type(error).__name__).lower()}"
-    return "key", None
+        yield
+    except CertificateFault as fault:
+        faults.append(fault)

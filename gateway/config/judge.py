@@ -49,7 +49,7 @@ class Judge:
         """Turn each of pydantic's errors into a problem."""
         details = error.errors(include_url=False)
         # Pydantic counts a list's good entries only, and so finds one too short whose entries are all wrong.
-        around = {detail["loc"][:-1] for detail in details}
+        around = {detail["loc"][:length] for detail in details for length in range(len(detail["loc"]))}
         return [
             problem
             for detail in details

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.config.judge import Judge
 from gateway.config.models import GatewayConfig
-from gateway.config.problems import ConfigError, Path, Problem, in_order
+from gateway.config.problems import ConfigError, Path, Problem, Severity, in_order
 from gateway.config.reading import read
 from gateway.config.salvage import salvaged_findings
 from gateway.config.showing import show, show_variables
@@ -47,15 +47,18 @@ class Draft:
         """The file's name, as it was given."""
         return self.marks.file
 
-    def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
+    def problem(
+        self, path: Path, message: str, hint: str | None = None, severity: Severity = Severity.ERROR
+    ) -> Problem:
         """Make a problem that points at a value, or at the nearest thing around it in the file.
 
         Args:
             path: The place of the value, as `("routes", 0, "handlers", 1, "name")`.
             message: What is wrong, in lower case and without a secret in it.
             hint: The word that was probably meant. Default: none.
+            severity: How bad it is. Default: an error.
         """
-        return Problem(self.file, *self.marks.of_value(path), path, message, hint)
+        return Problem(self.file, *self.marks.of_value(path), path, message, hint, severity)
 
     def problem_at_key(self, path: Path, message: str, hint: str | None = None) -> Problem:
         """Make a problem that points at a key rather than at its value; otherwise as `problem`."""
@@ -78,7 +81,9 @@ class Loaded(Draft):
     config: GatewayConfig
 
 
-def load_config(path: str | FilePath, environ: Mapping[str, str] = os.environ) -> Loaded:
+def load_config(
+    path: str | FilePath, environ: Mapping[str, str] = os.environ, text: str | None = None
+) -> Loaded:
     """Read and validate a configuration file.
 
     Handlers, ways to authenticate, plugins and their options are not checked here: which there are is known
@@ -87,12 +92,13 @@ def load_config(path: str | FilePath, environ: Mapping[str, str] = os.environ) -
     Args:
         path: The YAML file.
         environ: The environment from which `${NAME}` takes its values. Default: the process's own.
+        text: What the file said when somebody else read it. The default, `None`, reads it now.
 
     Raises:
         ConfigError: The file cannot be used. It carries every problem, in the order of their lines, and
             what could be read.
     """
-    reading = read(read_text(path), str(path), environ)
+    reading = read(read_text(path) if text is None else text, str(path), environ)
     problems = list(reading.problems)
     data = {} if reading.data is None and not problems else reading.data
     judge = Judge(GatewayConfig, data, (), reading.marks, reading.broken)

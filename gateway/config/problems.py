@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from gateway.errors import GatewayError
@@ -24,6 +25,15 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_\-]+")
 _LONGEST_WORD = 100
 
 
+class Severity(Enum):
+    """How bad a problem is."""
+
+    ERROR = "error"
+    """The configuration cannot be used."""
+    WARNING = "warning"
+    """The configuration can be used, for now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with a configuration.
@@ -35,6 +45,7 @@ class Problem:
         path: The place of the value; empty when the problem is about the whole file.
         message: What is wrong, in lower case and without a secret in it.
         hint: The word that was probably meant; None when nothing is close.
+        severity: How bad it is. Default: an error.
     """
 
     file: str
@@ -43,17 +54,19 @@ class Problem:
     path: Path
     message: str
     hint: str | None = None
+    severity: Severity = Severity.ERROR
 
     def __str__(self) -> str:
         hint = "" if self.hint is None else f" (did you mean {self.hint!r}?)"
-        return f"{self.file}:{self.line}:{self.column}: {render_path(self.path)}: {self.message}{hint}"
+        message = f"warning: {self.message}" if self.severity is Severity.WARNING else self.message
+        return f"{self.file}:{self.line}:{self.column}: {render_path(self.path)}: {message}{hint}"
 
 
 class ConfigError(GatewayError):
     """The configuration cannot be used. Its text has one line for each problem.
 
     Args:
-        problems: All problems that were found, at least one.
+        problems: All problems that were found, at least one of them an error.
         draft: What could be read nevertheless, for further checks; None when there is nothing.
     """
 

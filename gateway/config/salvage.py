@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway.config.models.rules import repeat_findings, route_findings, routes_findings, subprotocol_findings
+from gateway.config.models.broker import BUILT_IN_BROKERS
+from gateway.config.models.rules import (
+    api_findings,
+    broker_findings,
+    broker_tls_findings,
+    certificate_findings,
+    client_certificate_findings,
+    cookie_findings,
+    cookie_place,
+    repeat_findings,
+    route_findings,
+    routes_findings,
+    secret_findings,
+    server_name_findings,
+    subprotocol_findings,
+    unix_findings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.config.models.base import Finding
     from gateway.config.problems import Path
+
+_TICKET: Final[Path] = ("authentication", "ticket")
+_LISTEN: Final[Path] = ("listen",)
+_TLS: Final[Path] = ("listen", "tls")
+_API: Final[Path] = ("api",)
+_BROKER: Final[Path] = ("broker",)
 
 
 def salvaged_findings(data: Any, bad: Iterable[Path]) -> list[Finding]:
@@ -34,26 +56,97 @@ class _Salvage:
         findings = routes_findings([(self._text(("routes", n, "path")), self._route_name(n)) for n in routes])
         for index in routes:
             findings += [replace(one, path=("routes", index, *one.path)) for one in self._route(index)]
+        findings += [replace(one, path=(*_TICKET, *one.path)) for one in self._proofs(_TICKET)]
+        findings += [replace(one, path=(*_LISTEN, *one.path)) for one in self._listen()]
+        findings += [replace(one, path=(*_TLS, *one.path)) for one in self._tls()]
+        findings += [replace(one, path=(*_API, *one.path)) for one in self._api()]
+        findings += [replace(one, path=(*_BROKER, *one.path)) for one in self._broker()]
         for section, key, fact, secret in (
             (("groups",), "pattern", "pattern can never match", False),
             (("api", "tokens"), "name", "token name taken", False),
             (("authentication", "token", "keys"), "name", "key name taken", False),
             (("authentication", "token", "keys"), "token", "token taken", True),
+            (("authentication", "token", "keys"), "hash", "token taken", True),
         ):
             values = [self._text((*section, n, key)) for n in range(len(self._entries(section)))]
             given = [value or None for value in values]
             findings += repeat_findings(section, key, given, fact, secret=secret)
+        for section in (("api", "tokens"), ("authentication", "token", "keys")):
+            for index, entry in enumerate(self._entries(section)):
+                if isinstance(entry, dict) and (*section, index) not in self._bad:
+                    found = secret_findings(entry)
+                    findings += [replace(one, path=(*section, index, *one.path)) for one in found]
         return findings
 
     def _route(self, index: int) -> list[Finding]:
         around: Path = ("routes", index)
-        groups = [self._text((*around, "groups", n)) for n in range(len(self._entries((*around, "groups"))))]
-        findings = route_findings(self._text((*around, "path")), groups)
+        findings = route_findings(self._text((*around, "path")), self._texts((*around, "groups")))
         subprotocols = self._at((*around, "subprotocols"))
         if subprotocols is None or isinstance(subprotocols, list):
             required = self._at((*around, "require_subprotocol")) is True
             findings += subprotocol_findings(required=required, offered=len(subprotocols or ()))
+        return findings + self._proofs(around)
+
+    def _proofs(self, around: Path) -> list[Finding]:
+        ways = self._texts((*around, "authenticate"))
+        return certificate_findings(ways, asked=self._asked()) + self._cookies(around)
+
+    def _cookies(self, around: Path) -> list[Finding]:
+        ways, places = self._texts((*around, "authenticate")), self._texts((*around, "credentials_from"))
+        by_cookie = cookie_place(ways, places, forwarded=self._forwards_cookies())
+        origins = self._at((*around, "allowed_origins"))
+        if by_cookie is None or not (origins is None or isinstance(origins, list)):
+            return []
+        listed = None if origins is None else self._texts((*around, "allowed_origins"))
+        missing = self._at((*around, "allow_missing_origin")) is True
+        return cookie_findings(by_cookie, origins=listed, missing=missing)
+
+    def _listen(self) -> list[Finding]:
+        listen = self._at(_LISTEN)
+        if not isinstance(listen, dict):
+            return []
+        given = {key for key, value in listen.items() if value is not None}
+        return unix_findings(given, self._texts((*_LISTEN, "trusted_proxies")))
+
+    def _tls(self) -> list[Finding]:
+        tls = self._at(_TLS)
+        if not isinstance(tls, dict):
+            return []
+        findings = client_certificate_findings(asked=self._asked(), given=tls.get("client_ca") is not None)
+        entries: Path = (*_TLS, "more_certificates")
+        names = [self._texts((*entries, n, "server_names")) for n in range(len(self._entries(entries)))]
+        return findings + server_name_findings(names)
+
+    def _api(self) -> list[Finding]:
+        ways = self._texts((*_API, "authenticate"))
+        claims = self._at((*_API, "required_claims"))
+        # What is wrong in itself was meant to name some.
+        findings = api_findings(ways, claims=not (claims is None or claims == {}))
+        return findings + certificate_findings(ways, asked=self._asked())
+
+    def _broker(self) -> list[Finding]:
+        broker = self._at(_BROKER)
+        kind = self._text((*_BROKER, "type"))
+        if not isinstance(broker, dict) or kind not in BUILT_IN_BROKERS:
+            return []
+        # What is wrong in itself was meant to be given.
+        findings = broker_findings(kind, {key for key, value in broker.items() if value or value == 0})
+        tls = broker.get("tls")
+        if isinstance(tls, dict):
+            halves = {key: tls.get(key) is not None for key in ("certificate", "key")}
+            findings += [replace(one, path=("tls", *one.path)) for one in broker_tls_findings(**halves)]
         return findings
+
+    def _asked(self) -> str | None:
+        tls = self._at(_TLS)
+        if isinstance(tls, dict) and "client_certificates" in tls:
+            return self._text((*_TLS, "client_certificates"))
+        return "none" if tls is None or isinstance(tls, dict) else None
+
+    def _forwards_cookies(self) -> bool:
+        place: Path = ("authentication", "forward")
+        names = [*self._texts((*place, "headers")), *self._texts((*place, "extra_headers"))]
+        return any(name is not None and name.lower() == "cookie" for name in names)
 
     def _route_name(self, index: int) -> str | None:
         around: Path = ("routes", index)
@@ -64,6 +157,9 @@ class _Salvage:
     def _entries(self, path: Path) -> list[Any]:
         value = self._at(path)
         return value if isinstance(value, list) else []
+
+    def _texts(self, path: Path) -> list[str | None]:
+        return [self._text((*path, n)) for n in range(len(self._entries(path)))]
 
     def _text(self, path: Path) -> str | None:
         value = None if path in self._bad else self._at(path)

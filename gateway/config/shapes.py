@@ -58,7 +58,8 @@ def hint_for_key(model: type[BaseModel], path: Path, present: Collection[str]) -
         None when nothing is close.
     """
     around, word = path[:-1], str(path[-1])
-    known = keys_at(model, around)
+    # One member of a union may know the very word that another does not.
+    known = tuple(key for key in keys_at(model, around) if key != word)
     # A key that is still missing is the likelier meaning.
     close = did_you_mean(word, (key for key in known if key not in present)) or did_you_mean(word, known)
     if close is not None:

@@ -22,8 +22,11 @@ from gateway.protocol.handshake import wants_websocket
 from gateway.protocol.head import parse_head
 from gateway.protocol.refusals import Refused, refuse
 from gateway.protocol.target import parse_target
+from gateway.server.tls_start import begin_tls
 
 if TYPE_CHECKING:
+    import ssl
+
     from gateway.protocol.head import RequestHead
     from gateway.server.gate import Gate
 
@@ -40,9 +43,11 @@ class FrontProtocol(asyncio.Protocol):
     Args:
         gate: What judges opening handshakes.
         sanic: The arguments with which Sanic makes its own protocol.
+        tls: With what TLS is spoken; `None` for plain TCP.
     """
 
     __slots__ = (
+        "_accepted",
         "_buffer",
         "_gate",
         "_head_only",
@@ -51,38 +56,85 @@ class FrontProtocol(asyncio.Protocol):
         "_pipelined",
         "_sanic",
         "_task",
+        "_tls",
         "_write_paused",
         "done",
+        "group",
+        "remote",
+        "scheme",
         "transport",
     )
 
-    def __init__(self, gate: Gate, sanic: dict[str, Any]) -> None:
+    def __init__(self, gate: Gate, sanic: dict[str, Any], tls: ssl.SSLContext | None) -> None:
         self._gate = gate
         self._sanic = sanic
+        self._accepted = False
         self._buffer = b""
         self._head_only = False
         self._http: _SanicProtocol | None = None
         self._made = False
         self._pipelined = False
         self._task: asyncio.Task[Any] | None = None
+        self._tls = tls
         self._write_paused = False
+        self.remote = ""
+        """The client's address; empty until the head of the request has been read."""
+        self.scheme: str | None = None
+        """`http` or `https`, if a trusted proxy says which the client spoke."""
+        self.group = ""
+        """As what it is counted among those under way, where they are counted by address."""
         self.done = False
         """Whether there is nothing to be decided any more: accepted, refused, or TCP is gone."""
         self.transport: asyncio.Transport
-        # This is called when TCP is accepted, `connection_made` only when TLS is established: the one
-        # deadline for everything up to the end of the opening handshake begins here.
-        gate.begin(self)
+        # The one deadline for everything up to the end of the opening handshake begins here.
+        gate.arrivals.begin(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the socket."""
+        """Take the socket, and begin TLS on it where that is spoken.
+
+        The event loop could do TLS before it calls this, but then a handshake that is never finished could
+        be neither counted nor refused.
+        """
         self.transport = transport  # type: ignore[assignment]
-        self._made = True
+        self._accepted = True
         if self.done:
             self.transport.abort()
+            return
+        try:
+            self._gate.arrivals.judge(self)
+        except Refused as refused:
+            self._turn_away(refused)
+            return
+        if self._tls is None:
+            self._made = True
+        else:
+            begin_tls(self.transport, self, self._tls, self._end_tls)
+
+    def _turn_away(self, refused: Refused) -> None:
+        """End TCP before anything is read from it."""
+        self.done = True
+        self._gate.arrivals.turn_away(self, refused)
+        if self._tls is None:
+            self.transport.write(refused.refusal.to_bytes())
+        self.transport.close()
+
+    def _end_tls(self, transport: asyncio.Transport | None) -> None:
+        """Take the socket as TLS gives it, unless its handshake has failed."""
+        if self.done or transport is None:
+            self._give_up()
+            return
+        self.transport = transport
+        self._made = True
+        if self._buffer:
+            data, self._buffer = self._buffer, b""
+            self.data_received(data)
 
     def data_received(self, data: bytes) -> None:
         """Gather the head of a request, and pass it on when it is whole."""
         if self.done:
+            return
+        if not self._made:
+            self._buffer += data
             return
         try:
             if self._task is not None:
@@ -107,6 +159,7 @@ class FrontProtocol(asyncio.Protocol):
             return
         self._buffer = b""
         head = parse_head(buffer[:end], max_lines=limits.max_header_lines)
+        self._gate.identify(self, head)
         self._head_only = head.method == "HEAD"
         hosts = head.fields.get("host", [])
         path, _ = parse_target(head.target, hosts[0] if hosts else "")
@@ -131,11 +184,13 @@ class FrontProtocol(asyncio.Protocol):
             raise refuse("malformed_request", "both Content-Length and Transfer-Encoding")
         if not all(value.isascii() and value.isdigit() for value in fields.get("content-length", ())):
             raise refuse("malformed_request", "Content-Length is not a number")
-        self._gate.end(self)
+        self._gate.arrivals.end(self)
         http = self._http
         if http is None:
             http = self._http = _SanicProtocol(self, **self._sanic)
             http.connection_made(self.transport)
+        if http.conn_info is not None:
+            http.conn_info.client_ip = self.remote  # what `request.ip` gives
         self.transport.set_protocol(http)
         http.take(buffer)
 
@@ -151,8 +206,14 @@ class FrontProtocol(asyncio.Protocol):
         self._head_only = False
         self._pipelined = pipelined
         self._write_paused = self._http.write_paused
+        self.remote, self.scheme = "", None
         self.transport.set_protocol(self)
-        self._gate.begin(self)
+        self._gate.arrivals.begin(self)
+        try:
+            self._gate.arrivals.judge(self)
+        except Refused as refused:
+            self.refuse(refused)
+            return
         self.data_received(data)
 
     def refuse(self, refused: Refused) -> None:
@@ -174,23 +235,30 @@ class FrontProtocol(asyncio.Protocol):
             # Unread bytes would turn a close into a reset, which could overtake the answer: so the peer
             # is shown our end first, and the deadline ends what it does not.
             transport.write_eof()
-            self._gate.linger(self)
         else:
             transport.close()
+        self._gate.arrivals.linger(self)
 
     def expire(self) -> None:
         """End what did not come to an end in time."""
-        if self._made:
+        if self.done:
+            self.transport.abort()
+        elif self._made:
             self.refuse(refuse("timeout" if self._task is None else "check_timeout"))
         else:
-            # asyncio has the same deadline for TLS's own handshake and ends TCP, if that is not gone already.
-            self.done = True
-            self._gate.end(self)
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """End TCP before TLS is established."""
+        self.done = True
+        self._gate.arrivals.end(self)
+        if self._accepted:
+            self.transport.abort()
 
     def stop(self) -> None:
         """End TCP, since the gateway stops; a request that has begun is answered first."""
         if not self._made:
-            self.done = True
+            self._give_up()
             return
         if self._buffer or self._task is not None:
             self.refuse(refuse("draining"))
@@ -224,7 +292,7 @@ class FrontProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop judging: there is no one to answer."""
         self.done = True
-        self._gate.end(self)
+        self._gate.arrivals.end(self)
         if self._task is not None:
             self._task.cancel()
         if self._http is not None:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.core.identity import Identity
+from gateway.auth.credentials import find
+from gateway.auth.pipeline import ask_admission, authenticate
 from gateway.core.opening import Opening
 from gateway.core.request import OpeningRequest
 from gateway.core.shared_frames import EAGER_BYTES
 from gateway.core.socket_connection import SocketConnection
-from gateway.core.stepping import as_coroutine
 from gateway.protocol.handshake import check_handshake, choose_subprotocol, encode_acceptance
 from gateway.protocol.origin import Origin
-from gateway.protocol.refusals import Refusal, Refused, refuse
+from gateway.protocol.refusals import Refused, refuse
 from gateway.protocol.target import parse_authority
+from gateway.server.address import peer_address
+from gateway.server.arrivals import Arrivals
+from gateway.server.limits import Admissions
+from gateway.server.proxies import TrustedProxies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from gateway.config.models import ListenConfig
+    from gateway.core.identity import Identity
     from gateway.core.node import Node
     from gateway.core.route import Route
     from gateway.protocol.head import RequestHead
@@ -30,7 +34,6 @@ __all__ = ["Found", "Gate"]
 
 Found = tuple["Route", "Mapping[str, str]"]
 
-_LINGER_SECONDS: Final = 1.0
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -61,33 +64,18 @@ class Gate:
         self.find = find
         self._node = node
         self._admission = tuple(admission)
-        self._fronts: set[FrontProtocol] = set()
         self._scheme = "https" if secure else "http"
+        node.flusher.secure = secure
+        self._proxies = TrustedProxies(listen.trusted_proxies, listen.proxy_header)
+        self.arrivals = Arrivals(node, listen, self._proxies)
+        self._limits = Admissions(listen)
+        node.connection_ended.append(self._limits.release)
 
-    # The deadline.
-
-    def begin(self, front: FrontProtocol) -> None:
-        """Start the deadline of a TCP connection's next request."""
-        self._fronts.add(front)
-        self._node.deadlines(self.listen.opening_timeout_seconds, _expire).begin(front)
-
-    def end(self, front: FrontProtocol) -> None:
-        """End the deadline."""
-        self._fronts.discard(front)
-        self._node.deadlines(self.listen.opening_timeout_seconds, _expire).end(front)
-        self._node.deadlines(_LINGER_SECONDS, _abort).end(front)
-
-    def linger(self, front: FrontProtocol) -> None:
-        """Give a refused peer a moment to end TCP itself."""
-        self._node.deadlines(self.listen.opening_timeout_seconds, _expire).end(front)
-        self._node.deadlines(_LINGER_SECONDS, _abort).begin(front)
-
-    def stop(self) -> None:
-        """End every TCP connection whose next request is not decided."""
-        for front in tuple(self._fronts):
-            front.stop()
-
-    # The checks.
+    def identify(self, front: FrontProtocol, head: RequestHead) -> None:
+        """Note who makes the request, by the word of trusted proxies where there are some."""
+        front.remote = peer_address(front.transport)
+        if self.listen.trusted_proxies:
+            front.remote, front.scheme = self._proxies.client(front.remote, head.fields)
 
     def open(
         self,
@@ -105,7 +93,6 @@ class Gate:
             head: The request.
             found: Its route and path parameters.
             path: Its decoded path.
-            query: Its query string.
             followed: Whether bytes came after the head.
 
         Returns:
@@ -120,18 +107,19 @@ class Gate:
         accept = check_handshake(head)
         if followed:
             raise refuse("early_data")
-        if self._node.draining:
-            raise refuse("draining")
-        if not route.origins.admits(head.fields.get("origin", []), self._own_origin(head)):
+        self._check_ready()
+        remote = front.remote
+        own = self._own_origin(head, front.scheme or self._scheme)
+        if not route.origins.admits(head.fields.get("origin", []), own):
             raise refuse("origin_not_allowed")
         subprotocol = choose_subprotocol(
             head, route.config.subprotocols, required=route.config.require_subprotocol
         )
-        self._check_room()
+        self._limits.knock(remote)
+        self._check_room(route, remote)
         agreed = None
         if route.compression is not None:
             agreed = route.compression.agree(head.fields.get("sec-websocket-extensions", []))
-        remote = _address(front.transport)
 
         def admit(identity: Identity | None) -> None:
             connection = SocketConnection(
@@ -147,43 +135,52 @@ class Gate:
                 inflater=agreed.incoming if agreed is not None else None,
             )
             extensions = agreed.answer if agreed is not None else None
-            self._hand_over(front, connection, encode_acceptance(accept, subprotocol, extensions))
+            self._hand_over(front, route, connection, encode_acceptance(accept, subprotocol, extensions))
 
         if not route.authenticators and not self._admission:
             admit(None)
             return None
-        opening = Opening(OpeningRequest(head, path), route.name, params, remote, subprotocol)
+        request = OpeningRequest(head, path)
+        opening = Opening(
+            request,
+            route.name,
+            params,
+            remote,
+            subprotocol,
+            credential=find(request, route.config.credentials_from) if route.authenticators else None,
+            peer_certificate=front.transport.get_extra_info("peercert") or None,
+        )
         return self._node.stepper.start(self._judge(front, route, opening, admit))
 
-    def _check_room(self) -> None:
-        if self._node.draining:
-            raise refuse("draining")
+    def _check_room(self, route: Route, remote: str, identity: Identity | None = None) -> None:
+        self._check_ready()
         if len(self._node.hub) + len(self._node.closing) >= self.listen.max_connections:
             raise refuse("too_many_connections")
+        self._limits.check(remote, route, identity)
 
-    def _own_origin(self, head: RequestHead) -> Origin | None:
+    def _check_ready(self) -> None:
+        if self._node.draining:
+            raise refuse("draining")
+        if self._node.needs_broker and self._node.broker_is_down:
+            raise refuse("broker_unavailable")
+
+    @staticmethod
+    def _own_origin(head: RequestHead, scheme: str) -> Origin | None:
         authority = parse_authority(head.fields["host"][0])
         if authority is None:
             return None
         host, port = authority
-        return Origin(self._scheme, host, port if port is not None else _DEFAULT_PORTS[self._scheme])
+        return Origin(scheme, host, port if port is not None else _DEFAULT_PORTS[scheme])
 
     async def _judge(
         self, front: FrontProtocol, route: Route, opening: Opening, admit: Callable[[Identity | None], None]
     ) -> None:
         """Ask the route's ways and the admission hooks, some of which may wait."""
         try:
-            await self._authenticate(route, opening)
-            for name, hook in self._admission:
-                verdict = hook(opening=opening)
-                if isawaitable(verdict):
-                    verdict = await as_coroutine(verdict)
-                if isinstance(verdict, Refusal):
-                    raise Refused(verdict, f"plugin {name}")  # noqa: TRY301
-                if verdict is not None:
-                    raise TypeError(f"gateway_admit of plugin {name!r} gave {type(verdict).__name__}")  # noqa: TRY301
+            await authenticate(opening, route.authenticators, self._node.revocations)
+            await ask_admission(opening, self._admission, self._node.revocations)
             # Others may have come in, and the drain may have begun, while a check waited.
-            self._check_room()
+            self._check_room(route, front.remote, opening.identity)
         except Refused as refused:
             front.judged()
             front.refuse(refused)
@@ -198,28 +195,17 @@ class Gate:
             if not front.done and not front.transport.is_closing():
                 admit(opening.identity)
 
-    @staticmethod
-    async def _authenticate(route: Route, opening: Opening) -> None:
-        for _, way in route.authenticators:
-            identity = way.authenticate(opening)
-            if isawaitable(identity):
-                identity = await as_coroutine(identity)
-            if isinstance(identity, Identity) and isinstance(identity.user, str):
-                opening.identity = identity
-                return
-            if identity is not None:
-                raise TypeError(f"{type(way).__name__}.authenticate gave {type(identity).__name__}")
-        if route.authenticators:
-            raise refuse("unauthorized", "no credentials")
-
-    def _hand_over(self, front: FrontProtocol, connection: SocketConnection, acceptance: bytes) -> None:
+    def _hand_over(
+        self, front: FrontProtocol, route: Route, connection: SocketConnection, acceptance: bytes
+    ) -> None:
         """Give the socket to the connection: from here on frames are spoken."""
-        self.end(front)
-        front.transport.set_write_buffer_limits(high=EAGER_BYTES)
-        # The answer leaves in one write with whatever the open event sends.
-        connection.enqueue(acceptance)
+        self._limits.admit(connection, route)
+        self.arrivals.end(front)
+        if self._node.flusher.secure:
+            # TCP's own transports have this limit as it is.
+            front.transport.set_write_buffer_limits(high=EAGER_BYTES)
         front.hand_over(connection)
-        connection.open()
+        connection.open(acceptance)
 
     def refused(self, front: FrontProtocol, refused: Refused) -> None:
         """Count and log a refusal."""
@@ -230,18 +216,5 @@ class Gate:
             status=refusal.status,
             error=refusal.error,
             detail=refused.detail,
-            remote=_address(front.transport),
+            remote=front.remote or peer_address(front.transport),
         )
-
-
-def _address(transport: asyncio.Transport) -> str:
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple) else ""
-
-
-def _expire(front: FrontProtocol) -> None:
-    front.expire()
-
-
-def _abort(front: FrontProtocol) -> None:
-    front.transport.abort()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gateway.server.certificates import Certificates
 from gateway.server.front import FrontProtocol
 from gateway.server.gate import Gate
 from gateway.server.sanic_app import find_route
-from gateway.server.tls import make_tls_context
 
 if TYPE_CHECKING:
+    import socket
+    import ssl
     from collections.abc import Callable, Sequence
 
     from sanic import Sanic
@@ -18,28 +20,7 @@ if TYPE_CHECKING:
     from gateway.config.models import ListenConfig
     from gateway.core.node import Node
 
-__all__ = ["Listener", "bind"]
-
-
-def bind(host: str, port: int, backlog: int) -> socket.socket:
-    """Bind and listen on a TCP port; 0 takes a free one.
-
-    Raises:
-        OSError: If the address cannot be had.
-    """
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    bound = socket.socket(family, kind, protocol)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-        bound.listen(backlog)
-    except BaseException:
-        bound.close()
-        raise
-    bound.setblocking(False)
-    return bound
+__all__ = ["Listener"]
 
 
 class Listener:
@@ -65,30 +46,28 @@ class Listener:
         self._app = app
         self._listen = listen
         self._socket = bound
-        self.port = int(bound.getsockname()[1])
-        """The TCP port."""
-        self._gate = Gate(
-            node, listen, lambda path: find_route(app, path), admission, secure=listen.tls is not None
-        )
+        address = bound.getsockname()
+        self.port = int(address[1]) if isinstance(address, tuple) else 0
+        """The TCP port; 0 for a unix-domain socket."""
+        self._gate = Gate(node, listen, partial(find_route, app), admission, secure=listen.tls is not None)
+        self._tls: ssl.SSLContext | None = None
         self._server: Any = None
 
     async def start(self) -> None:
         """Begin to accept.
 
         Raises:
-            OSError: If the certificate does not load.
+            CertificateFault: If a certificate does not load.
         """
-        tls = make_tls_context(self._listen.tls) if self._listen.tls is not None else None
-        options: dict[str, Any] = {"start_serving": False}
-        if tls is not None:
-            options["ssl_handshake_timeout"] = self._listen.opening_timeout_seconds
-            options["ssl_shutdown_timeout"] = 1.0
+        if self._listen.tls is not None:
+            certificates = Certificates(self._listen.tls, self._node)
+            await certificates.start()
+            self._tls = certificates.context
         server = await self._app.create_server(
             sock=self._socket,
-            ssl=tls,
             protocol=self._front,  # type: ignore[arg-type]  # Sanic only calls it
             backlog=self._listen.backlog,
-            asyncio_server_kwargs=options,
+            asyncio_server_kwargs={"start_serving": False},
         )
         assert server is not None  # noqa: S101 - None only with a deprecated argument
         self._server = server
@@ -98,7 +77,7 @@ class Listener:
         await server.after_start()
 
     def _front(self, **sanic: Any) -> FrontProtocol:
-        return FrontProtocol(self._gate, sanic)
+        return FrontProtocol(self._gate, sanic, self._tls)
 
     async def stop_accepting(self) -> None:
         """Close the listening socket; what is open stays open."""
@@ -108,7 +87,7 @@ class Listener:
     async def stop(self) -> None:
         """End what is still served, and Sanic's own tasks; also after a start that failed."""
         await self.stop_accepting()
-        self._gate.stop()
+        self._gate.arrivals.stop()
         server = self._server
         if server is not None and self._app.state.is_started:
             await server.before_stop()

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from textwrap import dedent, indent
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from gateway.config import check_certificates
+from gateway.config import check_certificates, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,4 +99,139 @@ def test_encrypted_key(load: Callable[..., Loaded], pair: tuple[bytes, bytes], t
     (tmp_path / "key.pem").write_bytes(encrypted)
     assert [str(problem) for problem in check_certificates(load(TEXT))] == [
         "gateway.yaml:4:10: listen.tls.key: key is encrypted, and the gateway has no password for it",
+    ]
+
+
+# What follows has certificates for several names, with ends, and authorities.
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+AUTHORITY = trustme.CA()
+
+
+@pytest.fixture
+def issue(tmp_path: Path) -> Callable[..., None]:
+    """A function that writes a certificate and its key into one file, which holds for so many days."""
+
+    def issue(file: str, *names: str, days: float = 100, after: float = -1) -> None:
+        issued = AUTHORITY.issue_cert(
+            *names, not_before=NOW + timedelta(days=after), not_after=NOW + timedelta(days=days)
+        )
+        issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / file)
+
+    return issue
+
+
+@pytest.fixture
+def check(load: Callable[..., Loaded]) -> Callable[[str], list[str]]:
+    """A function that checks the keys of `tls`; it gives each problem without the file's name."""
+
+    def check(keys: str) -> list[str]:
+        problems = check_certificates(
+            load(f"listen:\n  tls:\n{indent(dedent(keys), '    ')}"), NOW.timestamp()
+        )
+        return [str(problem).removeprefix("gateway.yaml:") for problem in in_order(problems)]
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        (14, None),
+        (13.9, "warning: certificate ends on 2030-01-14T21:36:00Z, in 13 days"),
+        (1.5, "warning: certificate ends on 2030-01-02T12:00:00Z, in 1 day"),
+        (0.1, "warning: certificate ends on 2030-01-01T02:24:00Z, in 0 days"),
+        (0, "certificate has ended, on 2030-01-01T00:00:00Z"),
+        (-0.5, "certificate has ended, on 2029-12-31T12:00:00Z"),
+    ],
+)
+def test_end(
+    issue: Callable[..., None], check: Callable[[str], list[str]], days: float, told: str | None
+) -> None:
+    """An end within 14 days is a warning, and one that is past an error."""
+    issue("a.pem", "a.test", days=days)
+    found = check("certificate: a.pem\nkey: a.pem")
+    assert found == ([] if told is None else [f"3:18: listen.tls.certificate: {told}"])
+
+
+def test_certificate_of_tomorrow(issue: Callable[..., None], check: Callable[[str], list[str]]) -> None:
+    """A certificate that does not hold yet is a warning."""
+    issue("a.pem", "a.test", after=1)
+    assert check("certificate: a.pem\nkey: a.pem") == [
+        "3:18: listen.tls.certificate: warning: certificate does not hold before 2030-01-02T00:00:00Z"
+    ]
+
+
+def test_each_certificate_is_checked(issue: Callable[..., None], check: Callable[[str], list[str]]) -> None:
+    """What is wrong with one of several certificates is told at its own place, all at once."""
+    issue("a.pem", "a.test")
+    issue("b.pem", "b.test")
+    issue("old.pem", "old.test", days=-0.5)
+    text = """
+        certificate: a.pem
+        key: a.pem
+        more_certificates:
+          - {certificate: b.pem, key: a.pem}
+          - {certificate: none.pem, key: none.pem}
+          - {certificate: old.pem, key: old.pem}
+        client_certificates: optional
+        client_ca: none.pem
+        """
+    assert check(text) == [
+        "7:35: listen.tls.more_certificates[0].key: key does not belong to the certificate",
+        "8:23: listen.tls.more_certificates[1].certificate: file not found",
+        "8:38: listen.tls.more_certificates[1].key: file not found",
+        "9:23: listen.tls.more_certificates[2].certificate: certificate has ended, on 2029-12-31T12:00:00Z",
+        "11:16: listen.tls.client_ca: file not found",
+    ]
+
+
+def test_authorities_without_certificate(
+    issue: Callable[..., None], check: Callable[[str], list[str]]
+) -> None:
+    """A file of authorities without a certificate is told at its line."""
+    issue("a.pem", "a.test")
+    text = "certificate: a.pem\nkey: a.pem\nclient_certificates: required\nclient_ca: gateway.yaml"
+    assert check(text) == ["6:16: listen.tls.client_ca: file holds no certificate in pem form"]
+
+
+def test_names_that_two_certificates_have(
+    issue: Callable[..., None], check: Callable[[str], list[str]]
+) -> None:
+    """A name in two certificates is a warning at the later one, unless the configuration gives it to one."""
+    issue("a.pem", "a.test", "both.test")
+    issue("b.pem", "b.test", "both.test")
+    text = """
+        certificate: a.pem
+        key: a.pem
+        more_certificates:
+          - {certificate: b.pem, key: b.pem}
+        """
+    assert check(text) == [
+        (
+            "7:23: listen.tls.more_certificates[0].certificate: warning: "
+            "certificate names 'both.test', for which that of listen.tls is shown"
+        )
+    ]
+    assert check(text.replace("key: b.pem}", "key: b.pem, server_names: [both.test]}")) == []
+
+
+def test_given_names(issue: Callable[..., None], check: Callable[[str], list[str]]) -> None:
+    """A given name that the certificate does not hold for is a warning; without any name it is an error."""
+    issue("a.pem", "a.test")
+    issue("b.pem", "*.b.test")
+    issue("c.pem", "10.0.0.1")
+    text = """
+        certificate: a.pem
+        key: a.pem
+        more_certificates:
+          - {certificate: b.pem, key: b.pem, server_names: [x.b.test, b.test, "*.b.test"]}
+          - {certificate: c.pem, key: c.pem}
+        """
+    assert check(text) == [
+        (
+            "7:67: listen.tls.more_certificates[0].server_names[1]: "
+            "warning: certificate does not hold for the server name: 'b.test'"
+        ),
+        "8:23: listen.tls.more_certificates[1].certificate: certificate names no host, set server_names",
     ]

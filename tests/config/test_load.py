@@ -99,7 +99,7 @@ def test_empty_file_is_the_defaults(load: Callable[..., Loaded], text: str) -> N
     assert load(text).config == GatewayConfig()
 
 
-@pytest.mark.parametrize(("text", "lines"), cases("listen", "routes", "others"))
+@pytest.mark.parametrize(("text", "lines"), cases("access", "broker", "listen", "routes", "others"))
 def test_one_kind_of_error(refusals: Callable[..., list[str]], text: str, lines: list[str]) -> None:
     """Each kind of error has its line, column, path and words."""
     assert refusals(text) == lines
@@ -110,7 +110,7 @@ def test_values_from_the_environment_are_not_shown(
     refusals: Callable[..., list[str]], text: str, lines: list[str]
 ) -> None:
     """An error about a value from the environment names the variable and never the value."""
-    environ = {"X": "hush hush", "N": "424242", "E": "", "W": "77", "HUGE": "0x" + "f" * 5000}
+    environ = {"X": "hush hush", "N": "424242", "E": "", "W": "7700", "HUGE": "0x" + "f" * 5000}
     found = refusals(text, environ)
     assert found == lines
     assert not any(value in line for value in ("hush", "424242", "77") for line in found)
@@ -149,7 +149,7 @@ def test_show(load: Callable[..., Loaded]) -> None:
 def test_nothing_secret_in_repr(load: Callable[..., Loaded]) -> None:
     """A printed configuration shows no token and no option."""
     loaded = load(
-        "api: {tokens: [{name: a, token: hush1}]}\nauthentication: {jwt: {secret: hush3}}\n"
+        "api: {tokens: [{name: a, token: hush1}]}\nauthentication: {mine: {secret: hush3}}\n"
         "plugins:\n  p:\n    options: {x: '${X}'}",
         {"X": "hush2"},
     )

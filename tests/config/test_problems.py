@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config import ConfigError, Problem, did_you_mean, in_order, render_path
+from gateway.config import ConfigError, Problem, Severity, did_you_mean, in_order, render_path
 from gateway.errors import GatewayError
 
 
@@ -35,6 +35,12 @@ def test_problem_renders_its_hint() -> None:
     """A problem ends with the word that was probably meant."""
     problem = Problem("g.yaml", 3, 5, ("prot",), "unknown key", "port")
     assert str(problem) == "g.yaml:3:5: prot: unknown key (did you mean 'port'?)"
+
+
+def test_warning_renders_as_one() -> None:
+    """A warning says before its message that it is one."""
+    problem = Problem("g.yaml", 3, 5, ("key",), "ends soon", severity=Severity.WARNING)
+    assert str(problem) == "g.yaml:3:5: key: warning: ends soon"
 
 
 def test_error_carries_all_problems() -> None:

@@ -32,13 +32,47 @@ TOKENS = [{"name": "a", "token": "t"}, {"name": "a", "token": "t"}]
         ({"routes": [{"path": "/a", "require_subprotocol": True, "subprotocols": 3}]}, (), []),
         ({"routes": [{"path": "/a", "require_subprotocol": True, "subprotocols": [3]}]}, (), []),
         ({"groups": [{"pattern": "a"}, {"pattern": "a"}]}, (), [("groups", 1, "pattern")]),
+        ({"listen": {"tls": {"client_ca": "x"}}}, (), [("listen", "tls", "client_ca")]),
+        ({"listen": {"unix": 3, "host": "a", "port": None}}, [("listen", "unix")], [("listen", "host")]),
+        ({"listen": {"trusted_proxies": [3, "unix"]}}, (), [("listen", "trusted_proxies", 1)]),
+        ({"listen": {"trusted_proxies": ["unix"], "unix": "a", "unix_mode": 3}}, (), []),
+        ({"listen": {"tls": {"client_certificates": 1, "client_ca": "x"}}}, (), []),
+        (
+            {
+                "listen": {
+                    "tls": {"more_certificates": [{"server_names": ["a", 3]}, 1, {"server_names": ["a"]}]}
+                }
+            },
+            (),
+            [("listen", "tls", "more_certificates", 2, "server_names", 0)],
+        ),
         ({"api": {"tokens": TOKENS}}, (), [("api", "tokens", 1, "name")]),
+        ({"api": {"authenticate": ["jwt"]}}, (), [("api", "authenticate")]),
+        ({"api": {"authenticate": ["jwt"], "required_claims": {}}}, (), [("api", "authenticate")]),
+        ({"api": {"authenticate": ["jwt"], "required_claims": {"a": 1}}}, (), []),
+        ({"api": {"authenticate": ["jwt"], "required_claims": 3}}, (), []),
+        ({"api": {"authenticate": 3}}, (), []),
+        (
+            {"api": {"authenticate": [3, "cookie", "mtls"], "required_claims": {"a": 1}}},
+            (),
+            [("api", "authenticate", 1), ("api", "authenticate", 2)],
+        ),
         (
             {"authentication": {"token": {"keys": TOKENS}}},
             (),
             [("authentication", "token", "keys", 1, "name"), ("authentication", "token", "keys", 1, "token")],
         ),
         ({"authentication": {"token": {"keys": [{"token": ""}, {"token": ""}]}}}, (), []),
+        (
+            {"broker": {"type": "nats", "user": "u", "token": 3, "password": "", "urls": [[]]}},
+            [("broker", "token")],
+            [("broker", "user"), ("broker", "token")],
+        ),
+        ({"broker": {"type": "nats", "tls": {"key": "k"}}}, (), [("broker", "tls", "key")]),
+        ({"broker": {"type": "nats", "tls": {"key": 3, "certificate": "c"}}}, (), []),
+        ({"broker": {"type": "other", "user": "u"}}, (), []),
+        ({"broker": {"user": "u"}}, (), []),
+        ({"broker": 3}, (), []),
     ],
 )
 def test_salvaged_findings(data: Any, bad: Any, places: list[Any]) -> None:

@@ -155,7 +155,7 @@ def serving(
     def serving(
         yaml: str, *, listen: Mapping[str, Any] | None = None, **options: Any
     ) -> AbstractAsyncContextManager[Served]:
-        section = {"drain_seconds": 0, **(listen or {}), **({"tls": certificate} if secure else {})}
+        section = {"drain_seconds": 0, **({"tls": certificate} if secure else {}), **(listen or {})}
         folder = tmp_path_factory.mktemp("gateway")
         return serve(folder, f"listen: {json.dumps(section)}\n{yaml}", **options)
 

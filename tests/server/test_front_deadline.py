@@ -227,7 +227,7 @@ async def test_no_tls_on_the_tls_port(
     start: Callable, ask: Callable, data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whoever does not speak TLS on the TLS port is not answered in HTTP, and fills no log."""
-    server = await start(ROUTES)
+    server = await start(ROUTES, listen={"opening_timeout_seconds": 1})
     wire = await ask(server, data, tls=False)
     assert b"HTTP" not in await wire.cut()
     assert server.node.metrics.refusals == {}

@@ -54,7 +54,7 @@ async def test_a_thousand_connections(
     assert server.node.metrics.closes == {1000: 500, 1006: 500}
     assert (server.node.hub.groups, server.node.connections()) == ((), ())
     assert server.gateway._listener._server.connections == set()
-    assert server.gateway._listener._gate._fronts == set()
+    assert server.gateway._listener._gate.arrivals._fronts == set()
     await until(lambda: alive(*KINDS) == 0)
 
 
@@ -77,4 +77,4 @@ async def test_refusals_and_requests(
     await until(lambda: pending(server) == 0)
     await until(lambda: alive(*KINDS) == 0)
     assert server.gateway._listener._server.connections == set()
-    assert server.gateway._listener._gate._fronts == set()
+    assert server.gateway._listener._gate.arrivals._fronts == set()

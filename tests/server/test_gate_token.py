@@ -24,6 +24,7 @@ routes:
     allow_missing_origin: true
     authenticate: [token]
     groups: ["everyone", "user:{user}"]
+    credentials_from: [header]
     subprotocols: [chat.v1]
 """
 

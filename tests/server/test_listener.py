@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,7 @@ from sanic.response import HTTPResponse, empty
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from gateway.server.listener import bind
+from gateway.server.sockets import bind
 
 if TYPE_CHECKING:
     import ssl
@@ -101,48 +99,6 @@ async def test_fixture_serves(serve_gateway: Callable) -> None:
     async with connect(server.url("/echo")) as client:
         await client.send("hello")
         assert await client.recv() == "hello"
-
-
-def test_bind_takes_a_free_port() -> None:
-    """Port 0 is a free one, and the socket listens at once."""
-    with closing(bind("127.0.0.1", 0, 10)) as bound:
-        address = bound.getsockname()
-        assert address[1] > 0
-        with closing(socket.create_connection(address)):
-            pass
-
-
-def test_bind_to_a_taken_port() -> None:
-    """A port that is taken is an error that names its cause, and no socket stays open."""
-    with closing(bind("127.0.0.1", 0, 10)) as bound:
-        with pytest.raises(OSError, match="in use") as caught:
-            bind("127.0.0.1", bound.getsockname()[1], 10)
-        assert caught.value.errno == errno.EADDRINUSE
-
-
-def test_bind_takes_a_port_again() -> None:
-    """A port whose connections linger in the kernel can be had again at once."""
-    with closing(bind("127.0.0.1", 0, 10)) as bound:
-        address = bound.getsockname()
-        client = socket.create_connection(address)
-        served, _ = bound.accept()
-        served.close()  # this end closes first, and waits
-        client.close()
-    with closing(bind(address[0], address[1], 10)):
-        pass
-
-
-def test_bind_to_no_address_of_this_machine() -> None:
-    """An address that cannot be had is an error."""
-    with pytest.raises(OSError, match="assign"):
-        bind("203.0.113.1", 0, 10)
-
-
-def test_bind_by_name_and_over_ipv6() -> None:
-    """A host is a name or an address of either kind."""
-    for host in ("localhost", "127.0.0.1", "::1"):
-        with closing(bind(host, 0, 10)) as bound:
-            assert bound.getsockname()[1] > 0
 
 
 async def test_stop_frees_the_port_and_forgets_sanic(serving: Callable) -> None:

@@ -2,32 +2,65 @@
 
 from __future__ import annotations
 
-from gateway.config.models.access import ApiConfig, ApiToken, AuthenticationConfig, TokenKey, TokenWayConfig
+from gateway.config.models.access import ApiConfig, ApiToken, AuthenticationConfig, RevocationConfig
 from gateway.config.models.base import ConfigModel
+from gateway.config.models.broker import (
+    BrokerTlsConfig,
+    LinkedBrokerConfig,
+    MemoryBrokerConfig,
+    NatsBrokerConfig,
+    PluginBrokerConfig,
+    ValkeyBrokerConfig,
+)
 from gateway.config.models.compression import CompressionConfig
 from gateway.config.models.limits import Overflow, RateAction, RouteLimits
-from gateway.config.models.listen import ListenConfig, LogConfig, TlsConfig
-from gateway.config.models.root import BrokerConfig, GatewayConfig, GroupPolicy, PluginConfig
+from gateway.config.models.listen import ListenConfig, LogConfig
+from gateway.config.models.root import GatewayConfig, GroupPolicy, PluginConfig
 from gateway.config.models.route import HandlerUse, RouteConfig
+from gateway.config.models.tls import CertificateFiles, NamedCertificate, TlsConfig
+from gateway.config.models.ways.cookie import CookieWayConfig, SignedCookieConfig
+from gateway.config.models.ways.forward import ForwardWayConfig
+from gateway.config.models.ways.jwks import JwksConfig
+from gateway.config.models.ways.jwt import JwtIssuerConfig, JwtKeyConfig, JwtWayConfig
+from gateway.config.models.ways.mtls import MtlsWayConfig
+from gateway.config.models.ways.ticket import TicketWayConfig
+from gateway.config.models.ways.token import TokenKey, TokenWayConfig
 
 __all__ = [
     "ApiConfig",
     "ApiToken",
     "AuthenticationConfig",
-    "BrokerConfig",
+    "BrokerTlsConfig",
+    "CertificateFiles",
     "CompressionConfig",
     "ConfigModel",
+    "CookieWayConfig",
+    "ForwardWayConfig",
     "GatewayConfig",
     "GroupPolicy",
     "HandlerUse",
+    "JwksConfig",
+    "JwtIssuerConfig",
+    "JwtKeyConfig",
+    "JwtWayConfig",
+    "LinkedBrokerConfig",
     "ListenConfig",
     "LogConfig",
+    "MemoryBrokerConfig",
+    "MtlsWayConfig",
+    "NamedCertificate",
+    "NatsBrokerConfig",
     "Overflow",
+    "PluginBrokerConfig",
     "PluginConfig",
     "RateAction",
+    "RevocationConfig",
     "RouteConfig",
     "RouteLimits",
+    "SignedCookieConfig",
+    "TicketWayConfig",
     "TlsConfig",
     "TokenKey",
     "TokenWayConfig",
+    "ValkeyBrokerConfig",
 ]

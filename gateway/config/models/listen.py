@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003  (pydantic evaluates annotations)
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from gateway.config.models.base import DAY, ConfigModel, Name, Number, WholeNumber, refusal
-
-
-def _one_worker(workers: int) -> int:
-    if workers > 1:
-        fact = "more than one worker needs a broker between processes, which is still to come"
-        raise refusal(fact, workers, ", limit 1")
-    return workers
-
-
-class TlsConfig(ConfigModel):
-    """The certificate and key with which the port serves `https` and `wss` instead of `http` and `ws`.
-
-    A path that is not absolute is taken from the folder of the file that names it.
-    """
-
-    certificate: Path = Field(
-        description="Path of the PEM file with the certificate, followed by its intermediate certificates.",
-    )
-    key: Path = Field(description="Path of the PEM file with the certificate's private key, not encrypted.")
-
-    @field_validator("certificate", "key", mode="after")
-    @classmethod
-    def _from_folder_of_file(cls, path: Path, info: ValidationInfo) -> Path:
-        folder = (info.context or {}).get("folder")
-        return path if folder is None else folder / path
+from gateway.config.models.base import DAY, ConfigModel, Name, Number, WholeNumber, raise_findings
+from gateway.config.models.forms import check_file_mode
+from gateway.config.models.listen_limits import ListenLimits
+from gateway.config.models.rules import unix_findings
+from gateway.config.models.tls import TlsConfig  # noqa: TC001  (pydantic evaluates annotations)
 
 
-class ListenConfig(ConfigModel):
+def _kind_of_count(value: Any) -> str:
+    return "word" if isinstance(value, str) and not value.isdecimal() else "number"
+
+
+WorkerCount = Annotated[
+    Annotated[Annotated[WholeNumber, Field(ge=1, le=256)], Tag("number")]
+    | Annotated[Literal["auto"], Tag("word")],
+    Discriminator(_kind_of_count),
+]
+"""A number, or `auto`: of two alternatives, only the one that was meant has something to say of a mistake."""
+
+
+class ListenConfig(ListenLimits):
     """Where the gateway listens, and what it bears before a connection is open."""
 
     host: Name = Field(
@@ -48,11 +47,31 @@ class ListenConfig(ConfigModel):
         le=65_535,
         description="TCP port to listen on. 0 lets the system pick a free one.",
     )
-    workers: Annotated[WholeNumber, AfterValidator(_one_worker)] = Field(
+    unix: Path | None = Field(
+        default=None,
+        description="Path of a unix-domain socket to listen on, in place of host and port. Default: none.",
+    )
+    unix_mode: Annotated[str, AfterValidator(check_file_mode)] = Field(
+        default="0660",
+        description="Permissions of that socket's file, in octal: who may write to it may connect.",
+    )
+    workers: WorkerCount = Field(
         default=1,
+        description="Number of worker processes, or `auto` for one on each core that the gateway may use. "
+        "With more than 1 a supervisor starts them and replaces those that die.",
+    )
+    worker_start_seconds: Number = Field(
+        default=60,
         ge=1,
-        json_schema_extra={"maximum": 1},
-        description="Number of worker processes. Only 1 for now: more need a broker between processes.",
+        le=DAY,
+        description="Seconds within which one of several workers has to be ready. After them it is killed.",
+    )
+    worker_hang_seconds: Number = Field(
+        default=10,
+        ge=0.5,
+        le=DAY,
+        description="Seconds for which the event loop of one of several workers may not answer. After them "
+        "the worker is killed and replaced.",
     )
     backlog: WholeNumber = Field(
         default=1024,
@@ -82,18 +101,24 @@ class ListenConfig(ConfigModel):
         le=10_000,
         description="Most header lines that a request may have. Above it the answer is 431.",
     )
-    max_connections: WholeNumber = Field(
-        default=10_000,
-        ge=1,
-        le=10_000_000,
-        description="Most connections that one node keeps open. Above it the answer is 503.",
-    )
     drain_seconds: Number = Field(
         default=5,
         ge=0,
         le=3600,
         description="Seconds over which connections are closed, evenly, at a stop. 0 closes all at once.",
     )
+
+    @field_validator("unix", mode="after")
+    @classmethod
+    def _from_folder_of_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        folder = (info.context or {}).get("folder")
+        return path if folder is None or path is None else folder / path
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        given = {name for name in self.model_fields_set if getattr(self, name) is not None}
+        raise_findings("ListenConfig", unix_findings(given, self.trusted_proxies))
+        return self
 
 
 class LogConfig(ConfigModel):

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (pydantic evaluates annotations)
-from typing import Annotated, Any, Literal, Self
+from dataclasses import replace
+from pathlib import Path  # noqa: TC003  (pydantic evaluates annotations)
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from gateway.config.models.access import ApiConfig, AuthenticationConfig
-from gateway.config.models.base import EMPTY_WHEN_NULL, ConfigModel, Flag, Name, raise_findings
+from gateway.config.models.access import ApiConfig, AuthenticationConfig, RevocationConfig
+from gateway.config.models.base import EMPTY_WHEN_NULL, ConfigModel, Finding, Flag, Name, raise_findings
+from gateway.config.models.broker import AnyBrokerConfig, MemoryBrokerConfig
 from gateway.config.models.forms import check_group_pattern
 from gateway.config.models.limits import Overflow  # noqa: TC001  (pydantic evaluates annotations)
 from gateway.config.models.listen import ListenConfig, LogConfig
-from gateway.config.models.route import RouteConfig  # noqa: TC001  (pydantic evaluates annotations)
-from gateway.config.models.rules import repeat_findings, routes_findings
+from gateway.config.models.route import RouteConfig
+from gateway.config.models.rules import (
+    certificate_findings,
+    cookie_findings,
+    cookie_place,
+    repeat_findings,
+    routes_findings,
+)
+from gateway.config.models.ways.ticket import TicketWayConfig  # noqa: TC001  (pydantic evaluates annotations)
 
 
 def _no_entries_when_null(value: Any) -> Any:
@@ -32,15 +49,6 @@ class GroupPolicy(ConfigModel):
     overflow: Overflow | None = Field(
         default=None,
         description="What happens at a member's full send queue. The default, null, leaves it to the route.",
-    )
-
-
-class BrokerConfig(ConfigModel):
-    """What carries publications between nodes."""
-
-    type: Literal["memory"] = Field(
-        default="memory",
-        description="Kind of broker. Only `memory` for now, which serves one node.",
     )
 
 
@@ -77,8 +85,8 @@ class GatewayConfig(ConfigModel):
         default=(),
         description="Policies of groups by pattern; the first that matches holds. Default: none.",
     )
-    broker: Annotated[BrokerConfig, EMPTY_WHEN_NULL] = Field(
-        default_factory=BrokerConfig,
+    broker: Annotated[AnyBrokerConfig, EMPTY_WHEN_NULL] = Field(
+        default_factory=MemoryBrokerConfig,
         description="What carries publications between nodes. Default: `memory`, for one node.",
     )
     api: Annotated[ApiConfig, EMPTY_WHEN_NULL] = Field(
@@ -89,15 +97,61 @@ class GatewayConfig(ConfigModel):
         default_factory=AuthenticationConfig,
         description="Settings of the built-in ways to prove an identity. Default: none set.",
     )
+    revocation: Annotated[RevocationConfig, EMPTY_WHEN_NULL] = Field(
+        default_factory=RevocationConfig,
+        description="What is done with revoked identities. Default: kept for a day, and lost at a restart.",
+    )
+    data_folder: Path | None = Field(
+        default=None,
+        description="Path of the folder in which the embedded broker keeps its data, made at the start. The "
+        "default, null, is a temporary folder that ends with the gateway.",
+    )
     plugins: Annotated[Mapping[Name, Annotated[PluginConfig, EMPTY_WHEN_NULL]], EMPTY_WHEN_NULL] = Field(
         default_factory=dict,
         description="Settings of installed plugins, by the plugin's name. Default: none set, all enabled.",
     )
+
+    @field_validator("data_folder", mode="after")
+    @classmethod
+    def _from_folder_of_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        folder = (info.context or {}).get("folder")
+        return path if folder is None or path is None else folder / path
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         findings = routes_findings([(route.path, route.name) for route in self.routes])
         patterns = [policy.pattern for policy in self.groups]
         findings += repeat_findings(("groups",), "pattern", patterns, "pattern can never match")
+        for index, route in enumerate(self.routes):
+            findings += [replace(one, path=("routes", index, *one.path)) for one in self._proofs(route)]
+        ticket = self.authentication.ticket
+        if ticket is not None:
+            place = ("authentication", "ticket")
+            findings += [replace(one, path=(*place, *one.path)) for one in self._proofs(ticket)]
+        asked = self._certificates_asked()
+        useless = certificate_findings(self.api.authenticate, asked=asked)
+        findings += [replace(one, path=("api", *one.path)) for one in useless]
         raise_findings("GatewayConfig", findings)
         return self
+
+    def takes_cookies(self, use: RouteConfig | TicketWayConfig) -> bool:
+        """Tell whether a cookie may prove an identity on a route, or buy a ticket."""
+        return self._cookie_place(use) is not None
+
+    def _cookie_place(self, use: RouteConfig | TicketWayConfig) -> tuple[str | int, ...] | None:
+        forward = self.authentication.forward
+        forwarded = forward is not None and forward.forwards_cookies
+        return cookie_place(use.authenticate, use.credentials_from, forwarded=forwarded)
+
+    def _certificates_asked(self) -> str:
+        tls = self.listen.tls
+        return "none" if tls is None else tls.client_certificates
+
+    def _proofs(self, use: RouteConfig | TicketWayConfig) -> list[Finding]:
+        """Find ways to prove an identity that other sections make useless or unsafe."""
+        findings = certificate_findings(use.authenticate, asked=self._certificates_asked())
+        by_cookie = self._cookie_place(use)
+        if by_cookie is not None:
+            missing = isinstance(use, RouteConfig) and use.allow_missing_origin
+            findings += cookie_findings(by_cookie, origins=use.allowed_origins, missing=missing)
+        return findings

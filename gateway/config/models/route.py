@@ -7,17 +7,31 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway.config.models.base import EMPTY_WHEN_NULL, UNIQUE, ConfigModel, Flag, Name, raise_findings
+from gateway.config.models.base import (
+    EMPTY_WHEN_NULL,
+    UNIQUE,
+    ConfigModel,
+    Flag,
+    Name,
+    WholeNumber,
+    raise_findings,
+)
 from gateway.config.models.compression import CompressionConfig  # noqa: TC001  (pydantic evaluates annotations)
 from gateway.config.models.forms import (
     check_group_template,
     check_origin,
     check_path,
+    check_place,
     check_subprotocol,
     parameters_of,
 )
 from gateway.config.models.limits import Overflow, RouteLimits
-from gateway.config.models.rules import route_findings, subprotocol_findings
+from gateway.config.models.rules import (
+    cookie_findings,
+    cookie_place,
+    route_findings,
+    subprotocol_findings,
+)
 
 
 class HandlerUse(ConfigModel):
@@ -65,6 +79,13 @@ class RouteConfig(ConfigModel):
         default=(),
         description="Ways to prove an identity, tried in this order. Default: none, and anyone may connect.",
     )
+    credentials_from: Annotated[tuple[Annotated[str, AfterValidator(check_place)], ...], UNIQUE] = Field(
+        default=("header", "subprotocol"),
+        description=(
+            "Places in which a bearer credential may come: `header`, `subprotocol` (`bearer.` and the "
+            "credential), `cookie:NAME` or `query:NAME`. Default: `header` and `subprotocol`."
+        ),
+    )
     subprotocols: Annotated[tuple[Annotated[str, AfterValidator(check_subprotocol)], ...], UNIQUE] = Field(
         default=(),
         description="Subprotocols that the route speaks, in the server's order of preference. Default: none.",
@@ -84,6 +105,14 @@ class RouteConfig(ConfigModel):
         default=("text", "binary"),
         min_length=1,
         description="Kinds of message that clients may send; another's close code is 1003. Default: both.",
+    )
+    max_connections: WholeNumber = Field(
+        default=0,
+        ge=0,
+        le=10_000_000,
+        description=(
+            "Most connections to one node on this route. Above it the answer is 503. 0 leaves it to the node's."
+        ),
     )
     limits: Annotated[RouteLimits, EMPTY_WHEN_NULL] = Field(
         default_factory=RouteLimits,
@@ -110,5 +139,9 @@ class RouteConfig(ConfigModel):
     def _check_together(self) -> Self:
         findings = route_findings(self.path, self.groups)
         findings += subprotocol_findings(required=self.require_subprotocol, offered=len(self.subprotocols))
+        by_cookie = cookie_place(self.authenticate, self.credentials_from)
+        if by_cookie is not None:
+            missing = self.allow_missing_origin
+            findings += cookie_findings(by_cookie, origins=self.allowed_origins, missing=missing)
         raise_findings("RouteConfig", findings)
         return self

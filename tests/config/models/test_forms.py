@@ -6,12 +6,15 @@ import pytest
 from pydantic_core import PydanticCustomError
 
 from gateway.config.models.forms import (
+    check_file_mode,
     check_group_pattern,
     check_group_template,
     check_origin,
     check_path,
+    check_place,
     check_subprotocol,
     is_bearer_token,
+    is_loopback,
     parameters_of,
     shape_of,
 )
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("check", "value"),
     [
+        (check_file_mode, "0660"),
+        (check_file_mode, "777"),
         (check_path, "/"),
         (check_path, "/live"),
         (check_path, "/live/"),
@@ -42,6 +47,11 @@ if TYPE_CHECKING:
         (check_origin, "https://a_b.example:65535"),
         (check_subprotocol, "chat.v1"),
         (check_subprotocol, "a!#$%&'*+-.^_`|~9"),
+        (check_subprotocol, "bearer"),
+        (check_place, "header"),
+        (check_place, "subprotocol"),
+        (check_place, "cookie:__Host-id"),
+        (check_place, "query:access_token"),
         (check_group_template, "everyone"),
         (check_group_template, "room:{room}:{user}"),
         (check_group_template, "a$b"),
@@ -57,6 +67,19 @@ def test_good(check: Callable[[str], str], value: str) -> None:
 @pytest.mark.parametrize(
     ("check", "value", "fact"),
     [
+        (check_subprotocol, "bearer.v1", "subprotocols that begin with 'bearer.' carry credentials"),
+        (check_place, "", "place is not header, subprotocol, cookie:NAME or query:NAME"),
+        (check_place, "Header", "place is not header, subprotocol, cookie:NAME or query:NAME"),
+        (check_place, "header:x", "place is not header, subprotocol, cookie:NAME or query:NAME"),
+        (check_place, "cookie", "place is not header, subprotocol, cookie:NAME or query:NAME"),
+        (check_place, "cookie:", "name of a cookie is not an http token"),
+        (check_place, "cookie:a b", "name of a cookie is not an http token"),
+        (check_place, "query:", "name of a query parameter has a character that no url can have"),
+        (check_place, "query:a&b", "name of a query parameter has a character that no url can have"),
+        (check_file_mode, "", "not the permissions of a file in octal, such as '0660'"),
+        (check_file_mode, "0680", "not the permissions of a file in octal, such as '0660'"),
+        (check_file_mode, "4755", "not the permissions of a file in octal, such as '0660'"),
+        (check_file_mode, "660\n", "not the permissions of a file in octal, such as '0660'"),
         (check_path, "", "path does not begin with '/'"),
         (check_path, "live", "path does not begin with '/'"),
         (check_path, "/a?b", "path has a query"),
@@ -174,3 +197,22 @@ def test_shape_of() -> None:
 def test_is_bearer_token(token: str, good: bool) -> None:
     """Only what an Authorization header can carry is a token."""
     assert is_bearer_token(token) is good
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("localhost.example.com", False),
+        ("127.0.0.1.example.com", False),
+        ("10.0.0.1", False),
+        ("0.0.0.0", False),
+        ("", False),
+    ],
+)
+def test_is_loopback(host: str, loopback: bool) -> None:
+    """This machine is told by the form of its name or address."""
+    assert is_loopback(host) is loopback

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.config import (
     ApiConfig,
+    AuthenticationConfig,
     GatewayConfig,
     HandlerUse,
     ListenConfig,
@@ -19,6 +20,7 @@ from gateway.config import (
     TokenWayConfig,
 )
 from gateway.config import models as all_models
+from gateway.config.models import RevocationConfig
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -58,18 +60,33 @@ def test_empty_configuration_has_every_default() -> None:
     assert config.listen.model_dump() == {
         "host": "127.0.0.1",
         "port": 8000,
+        "unix": None,
+        "unix_mode": "0660",
         "workers": 1,
+        "worker_start_seconds": 60,
+        "worker_hang_seconds": 10,
         "backlog": 1024,
         "tls": None,
         "opening_timeout_seconds": 10,
         "max_header_bytes": 8192,
         "max_header_lines": 100,
         "max_connections": 10_000,
+        "max_connections_per_address": 0,
+        "max_connections_per_user": 0,
+        "handshakes_per_second": 0,
+        "handshake_burst": 0,
+        "handshakes_per_second_per_address": 0,
+        "handshake_burst_per_address": 0,
+        "max_handshakes": 5000,
+        "max_handshakes_per_address": 0,
+        "trusted_proxies": (),
+        "proxy_header": "x_forwarded_for",
         "drain_seconds": 5,
     }
     assert config.log.model_dump() == {"level": "info", "format": "json"}
     assert config.routes == config.groups == ()
     assert config.broker.type == "memory"
+    assert config.data_folder is None
     assert config.plugins == {}
     assert not config.api.enabled
 
@@ -83,10 +100,12 @@ def test_route_defaults() -> None:
         "allowed_origins": None,
         "allow_missing_origin": False,
         "authenticate": (),
+        "credentials_from": ("header", "subprotocol"),
         "subprotocols": (),
         "require_subprotocol": False,
         "groups": (),
         "message_types": ("text", "binary"),
+        "max_connections": 0,
         "limits": {
             "max_message_bytes": 65_536,
             "max_fragments": 1024,
@@ -129,7 +148,7 @@ def test_route_parameters() -> None:
 
 def test_section_without_lines_is_empty() -> None:
     """A section whose lines are all commented out has its defaults."""
-    names = ("listen", "log", "routes", "groups", "broker", "api", "authentication", "plugins")
+    names = ("listen", "log", "routes", "groups", "broker", "api", "authentication", "revocation", "plugins")
     assert GatewayConfig.model_validate(dict.fromkeys(names)) == GatewayConfig()
     assert GatewayConfig.model_validate({"plugins": {"live": None}}).plugins["live"].enabled
 
@@ -163,6 +182,32 @@ def test_token_opens_the_api() -> None:
     assert api.active_tokens[0].token.get_secret_value() == "abc"
 
 
+def test_a_way_opens_the_api() -> None:
+    """A way turns the API on, too; what its identities have to prove is not shown."""
+    api = ApiConfig.model_validate({"authenticate": ["jwt"], "required_claims": {"key": "hush"}})
+    assert (api.enabled, api.active_tokens) == (True, ())
+    assert "hush" not in repr(api)
+
+
+def test_revocation_defaults() -> None:
+    """Revocations are kept for a day and in memory, unless the file says more."""
+    assert GatewayConfig().revocation.model_dump() == {"seconds": 86_400, "file": None}
+
+
+def test_the_longest_leeway() -> None:
+    """The leeway that counts is the longest of any way that has one."""
+    issuer = {"issuer": "i", "audience": "a", "algorithms": ["HS256"], "keys": [{"secret": "s" * 32}]}
+    signed = {"secrets": ["s" * 32], "leeway_seconds": 7}
+    for data, seconds in (
+        ({}, 0),
+        ({"jwt": {"issuers": [issuer], "leeway_seconds": 3}}, 3),
+        ({"cookie": {"name": "s", "signed": signed}}, 7),
+        ({"cookie": {"name": "s", "signed": signed}, "jwt": {"issuers": [issuer]}}, 10),
+        ({"cookie": {"name": "s", "jwt": {"issuers": [issuer], "leeway_seconds": 9}}}, 9),
+    ):
+        assert AuthenticationConfig.model_validate(data).longest_leeway_seconds == seconds
+
+
 def test_nothing_secret_in_repr() -> None:
     """Tokens, claims and options, which may hold secrets, stay out of a printed configuration."""
     key = TokenKey.model_validate({"name": "n", "user": "u", "token": "hush1", "claims": {"c": "hush2"}})
@@ -176,18 +221,39 @@ def test_relative_certificate_is_from_the_folder_of_the_file() -> None:
     tls = TlsConfig.model_validate(data, context={"folder": Path("/etc/gateway")})
     assert (tls.certificate, tls.key) == (Path("/etc/gateway/c.pem"), Path("/k.pem"))
     assert TlsConfig.model_validate(data).certificate == Path("c.pem")
+    revocation = RevocationConfig.model_validate({"file": "r"}, context={"folder": Path("/etc/gateway")})
+    assert revocation.file == Path("/etc/gateway/r")
+
+
+def test_paths_are_from_the_folder_of_the_file() -> None:
+    """The unix-domain socket and the data folder are found like certificates."""
+    config = GatewayConfig.model_validate(
+        {"listen": {"unix": "run/s"}, "data_folder": "data"}, context={"folder": Path("/etc/gateway")}
+    )
+    assert (config.listen.unix, config.data_folder) == (
+        Path("/etc/gateway/run/s"),
+        Path("/etc/gateway/data"),
+    )
 
 
 @pytest.mark.parametrize(
     ("model", "data", "place"),
     [
-        (ListenConfig, {"workers": 2}, ("workers",)),
+        (ListenConfig, {"unix": "s", "port": 1}, ("port",)),
+        (ListenConfig, {"trusted_proxies": ["unix"]}, ("trusted_proxies", 0)),
         (RouteConfig, {"path": "/", "groups": ["{x}"]}, ("groups", 0)),
         (RouteConfig, {"path": "/", "require_subprotocol": True}, ("require_subprotocol",)),
         (RouteConfig, {"path": "/", "subprotocols": ["a", "a"]}, ("subprotocols", 1)),
         (GatewayConfig, {"routes": [{"path": "/a/{x}"}, {"path": "/a/{y}"}]}, ("routes", 1, "path")),
         (GatewayConfig, {"groups": [{"pattern": "a"}, {"pattern": "a"}]}, ("groups", 1, "pattern")),
         (ApiConfig, {"tokens": [{"name": "a", "token": ""}] * 2}, ("tokens", 1, "name")),
+        (ApiConfig, {"authenticate": ["jwt"]}, ("authenticate",)),
+        (ApiConfig, {"authenticate": ["cookie"], "required_claims": {"a": 1}}, ("authenticate", 0)),
+        (
+            GatewayConfig,
+            {"api": {"authenticate": ["mtls"], "required_claims": {"a": 1}}},
+            ("api", "authenticate", 0),
+        ),
         (
             TokenWayConfig,
             {"keys": [{"name": "a", "user": "u", "token": "t"}, {"name": "b", "user": "v", "token": "t"}]},
@@ -203,10 +269,11 @@ def test_rules_hold_without_a_file(model: type[BaseModel], data: Any, place: tup
 
 
 def test_schema_can_be_made() -> None:
-    """The JSON Schema has a description for every key, and the limit on workers."""
+    """The JSON Schema has a description for every key, and says what workers may be."""
     schema = GatewayConfig.model_json_schema()
     assert schema["additionalProperties"] is False
-    assert schema["$defs"]["ListenConfig"]["properties"]["workers"]["maximum"] == 1
+    workers = schema["$defs"]["ListenConfig"]["properties"]["workers"]["oneOf"]
+    assert workers == [{"type": "integer", "minimum": 1, "maximum": 256}, {"const": "auto", "type": "string"}]
     for definition in [schema, *schema["$defs"].values()]:
         for name, declared in definition.get("properties", {}).items():
             assert declared.get("description"), name

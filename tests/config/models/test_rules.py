@@ -1,7 +1,17 @@
 from __future__ import annotations
 
+import pytest
+
 from gateway.config.models.base import Finding
-from gateway.config.models.rules import repeat_findings, route_findings, routes_findings, subprotocol_findings
+from gateway.config.models.rules import (
+    cookie_findings,
+    cookie_place,
+    repeat_findings,
+    route_findings,
+    routes_findings,
+    subprotocol_findings,
+    unix_findings,
+)
 
 
 def test_route_findings() -> None:
@@ -25,6 +35,15 @@ def test_subprotocol_findings() -> None:
     assert subprotocol_findings(required=False, offered=0) == []
     (finding,) = subprotocol_findings(required=True, offered=0)
     assert finding.path == ("require_subprotocol",)
+
+
+def test_unix_findings() -> None:
+    """A unix-domain socket is in place of an address, and what is said of it needs one."""
+    assert unix_findings({"unix", "unix_mode", "backlog"}, ["unix", "10.0.0.0/8"]) == []
+    assert [one.path for one in unix_findings({"unix", "host", "port"}, [])] == [("host",), ("port",)]
+    assert unix_findings({"host", "port"}, ["10.0.0.0/8", None]) == []
+    found = unix_findings({"host", "unix_mode"}, [None, "unix"])
+    assert [one.path for one in found] == [("trusted_proxies", 1), ("unix_mode",)]
 
 
 def test_routes_findings() -> None:
@@ -59,3 +78,29 @@ def test_repeat_findings() -> None:
     assert repeat_findings((), "token", ["a", "a"], "taken", secret=True) == [
         Finding((1, "token"), "taken", None, ", first used by entry 0"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("ways", "places", "found"),
+    [
+        ([], ["cookie:a"], None),
+        (["token"], ["header", "query:a"], None),
+        (["token", "cookie"], ["header"], ("authenticate", 1)),
+        (["token"], [None, "cookie:a"], ("credentials_from", 1)),
+        ([None], ["cookie:a"], ("credentials_from", 0)),
+    ],
+)
+def test_cookie_place(
+    ways: list[str | None], places: list[str | None], found: tuple[str | int, ...] | None
+) -> None:
+    """A cookie proves an identity by the way of that name, or as a place of another way's credential."""
+    assert cookie_place(ways, places) == found
+
+
+def test_cookie_findings() -> None:
+    """Where a cookie proves the identity, the origins are listed, each by itself."""
+    place = ("authenticate", 0)
+    assert cookie_findings(place, origins=["https://a.example", None], missing=False) == []
+    assert [one.path for one in cookie_findings(place, origins=None, missing=False)] == [place]
+    found = cookie_findings(place, origins=["https://a.example", "*"], missing=True)
+    assert [one.path for one in found] == [("allowed_origins", 1), ("allow_missing_origin",)]
