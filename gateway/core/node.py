@@ -27,7 +27,7 @@ from gateway.protocol.close_codes import may_be_sent
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from gateway.broker.contract import Broker
+    from gateway.broker.contract import Broker, Note
     from gateway.config.models import Overflow
     from gateway.core.connection import Connection
     from gateway.core.identity import Identity
@@ -89,6 +89,11 @@ class Node:
         self.stepper = Stepper(self.loop)
         self.closing: dict[SocketConnection, Deadlines[SocketConnection] | None] = {}
         """Connections whose end has begun and whose TCP is not gone, with the deadline of that if it runs."""
+        self.note_takers: dict[str, Callable[[Note], int]] = {
+            "disconnect": self.orders.take,
+            "revoke": self.orders.take,
+        }
+        """By what a note says under `order`, who takes it."""
         self.connection_ended: list[Callable[[Connection], None]] = []
         """Each is called once with every connection, when its TCP is gone."""
         self.event_tasks: set[asyncio.Task[Any]] = set()
@@ -185,8 +190,20 @@ class Node:
 
     async def start(self) -> None:
         """Connect to the broker."""
-        await self.broker.start(self.hub.broadcast, self.orders.take, self._gap)
+        await self.broker.start(self.hub.broadcast, self._take_note, self._gap)
         self.broker.subscribe(EVERYONE)  # for good: the hub has this group from the beginning
+
+    def _take_note(self, note: Note) -> int:
+        """Have a note taken; give how many connections of this node it is about.
+
+        Raises:
+            ValueError: If it is none that anybody takes.
+        """
+        order = note.get("order")
+        taker = self.note_takers.get(order) if isinstance(order, str) else None
+        if taker is None:
+            raise ValueError("not a note")
+        return taker(note)
 
     @property
     def broker_is_down(self) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.auth.credentials import find
 from gateway.auth.pipeline import ask_admission, authenticate
+from gateway.broker.memory import MemoryBroker
 from gateway.core.opening import Opening
 from gateway.core.request import OpeningRequest
 from gateway.core.shared_frames import EAGER_BYTES
@@ -19,6 +21,7 @@ from gateway.server.address import peer_address
 from gateway.server.arrivals import Arrivals
 from gateway.server.limits import Admissions
 from gateway.server.proxies import TrustedProxies
+from gateway.server.shared_counts import SharedCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.core.route import Route
     from gateway.protocol.head import RequestHead
     from gateway.server.front import FrontProtocol
+    from gateway.server.limits import Key
 
 __all__ = ["Found", "Gate"]
 
@@ -68,8 +72,19 @@ class Gate:
         node.flusher.secure = secure
         self._proxies = TrustedProxies(listen.trusted_proxies, listen.proxy_header)
         self.arrivals = Arrivals(node, listen, self._proxies)
-        self._limits = Admissions(listen)
+        self._shared: SharedCounts | None = None
+        if isinstance(node.broker, MemoryBroker):
+            self._limits = Admissions(listen)  # there is no other node
+        else:
+            counts: Counter[Key] = Counter()
+            shared = self._shared = SharedCounts(node, counts)
+            self._limits = Admissions(listen, others=shared.count, changed=shared.changed, counts=counts)
         node.connection_ended.append(self._limits.release)
+
+    def start(self) -> None:
+        """Begin to share the counts of limits with other nodes, if there are some."""
+        if self._shared is not None:
+            self._shared.start()
 
     def identify(self, front: FrontProtocol, head: RequestHead) -> None:
         """Note who makes the request, by the word of trusted proxies where there are some."""

@@ -26,9 +26,13 @@ Key: TypeAlias = tuple[Kind, str]
 _ALL = ""
 
 
-def _none_elsewhere(kind: Kind, name: str) -> int:
-    del kind, name
+def _none_elsewhere(key: Key) -> int:
+    del key
     return 0
+
+
+def _tell_nobody(key: Key) -> None:
+    del key
 
 
 class Admissions:
@@ -41,11 +45,14 @@ class Admissions:
     Args:
         listen: The limits of the node.
         others: How many connections other nodes have of an address, a user or a route. Default: none.
+        changed: Told of every count that changes. Default: nobody is.
+        counts: Where this node's counts are kept; `None` makes a table of its own.
         clock: A monotonic clock in seconds.
     """
 
     __slots__ = (
         "_address_rates",
+        "_changed",
         "_clock",
         "_counts",
         "_held",
@@ -59,14 +66,17 @@ class Admissions:
         self,
         listen: ListenConfig,
         *,
-        others: Callable[[Kind, str], int] = _none_elsewhere,
+        others: Callable[[Key], int] = _none_elsewhere,
+        changed: Callable[[Key], None] = _tell_nobody,
+        counts: Counter[Key] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._per_address = listen.max_connections_per_address
         self._per_user = listen.max_connections_per_user
         self._others = others
+        self._changed = changed
         self._clock = clock
-        self._counts: Counter[Key] = Counter()
+        self._counts = Counter() if counts is None else counts
         self._held: dict[Connection, tuple[Key, ...]] = {}
         self._rates: Rates | None = None
         if listen.handshakes_per_second:
@@ -122,7 +132,7 @@ class Admissions:
             raise refuse("too_many_connections_of_user", f"limit {self._per_user}")
 
     def _number(self, kind: Kind, name: str) -> int:
-        return self._counts[kind, name] + self._others(kind, name)
+        return self._counts[kind, name] + self._others((kind, name))
 
     def admit(self, connection: Connection, route: Route) -> None:
         """Count a connection, until it is released."""
@@ -137,6 +147,8 @@ class Admissions:
             # By what it counts is kept, since an identity may be renewed meanwhile.
             self._held[connection] = tuple(held)
             self._counts.update(held)
+            for key in held:
+                self._changed(key)
 
     def release(self, connection: Connection) -> None:
         """Count a connection no more; nothing changes if it is not counted."""
@@ -144,3 +156,4 @@ class Admissions:
             self._counts[key] -= 1
             if not self._counts[key]:
                 del self._counts[key]
+            self._changed(key)

@@ -75,6 +75,7 @@ class Listener:
         await server.before_start()
         await server.start_serving()
         await server.after_start()
+        self._gate.start()
 
     def _front(self, **sanic: Any) -> FrontProtocol:
         return FrontProtocol(self._gate, sanic, self._tls)

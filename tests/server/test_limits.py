@@ -143,7 +143,8 @@ def test_others_count_too() -> None:
     """What other nodes have is added, where something tells."""
     asked = []
 
-    def others(kind: str, name: str) -> int:
+    def others(key: tuple[str, str]) -> int:
+        kind, name = key
         asked.append((kind, name))
         return 3
 

@@ -31,7 +31,7 @@ class ListenLimits(ConfigModel):
         ge=0,
         le=_MOST_CONNECTIONS,
         description=(
-            "Most connections to one node from one IPv4 address or one IPv6 network of 64 bits. Above it the "
+            "Most connections to all nodes from one IPv4 address or IPv6 network of 64 bits. Above it the "
             "answer is 429. 0 sets no limit."
         ),
     )
@@ -40,7 +40,7 @@ class ListenLimits(ConfigModel):
         ge=0,
         le=_MOST_CONNECTIONS,
         description=(
-            "Most connections to one node with one identity's user. Above it the answer is 429. "
+            "Most connections to all nodes with one identity's user. Above it the answer is 429. "
             "0 sets no limit."
         ),
     )

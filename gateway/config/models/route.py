@@ -111,7 +111,7 @@ class RouteConfig(ConfigModel):
         ge=0,
         le=10_000_000,
         description=(
-            "Most connections to one node on this route. Above it the answer is 503. 0 leaves it to the node's."
+            "Most connections on this route, to all nodes. Above it the answer is 503. Default: 0, no limit."
         ),
     )
     limits: Annotated[RouteLimits, EMPTY_WHEN_NULL] = Field(

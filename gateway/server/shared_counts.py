@@ -1,0 +1,166 @@
+"""The counts of other nodes, so that limits on connections hold over all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import pydantic
+from pydantic import Field
+
+from gateway.broker.contract import BrokerUnavailableError, MessageTooBigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.broker.contract import Note
+    from gateway.core.node import Node
+    from gateway.server.limits import Key
+
+__all__ = ["SharedCounts"]
+
+_TELL_SECONDS: Final = 0.1  # changes of so long travel together
+_BEAT_SECONDS: Final = 2.0
+_SILENT_SECONDS: Final = 7.0  # a node that is not heard for three beats is gone, and its connections with it
+_BEATS_TO_ALL: Final = 15  # so often all counts are told again: what got lost is mended within half a minute
+_AT_ONCE: Final = 500  # counts in one note: some 20 KB
+_MOST_COUNTS: Final = 200_000  # of one node
+
+_Name = Annotated[str, Field(max_length=512)]
+
+
+class _Counts(pydantic.BaseModel):
+    """A node's word about its counts."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    order: Literal["counts"] = "counts"
+    node: str = Field(min_length=1, max_length=200)
+    asks: bool = False
+    """Whether the node wants to be told all counts of the others."""
+    anew: bool = False
+    """Whether all that was told before is void: the counts that follow, in this note and others, are all."""
+    counts: list[tuple[Literal["address", "user", "route"], _Name, Annotated[int, Field(ge=0)]]] = Field(
+        max_length=_AT_ONCE
+    )
+
+
+class _Other:
+    """What is known of another node."""
+
+    __slots__ = ("counts", "heard_at")
+
+    def __init__(self) -> None:
+        self.counts: dict[Key, int] = {}
+        self.heard_at = 0.0
+
+
+class SharedCounts:
+    """What this node tells the others of its counts, and what they have told.
+
+    Changes are told a tenth of a second after they happen, so that many clients who come at once through
+    several nodes may pass a limit by as many as come in that time. What a node said is forgotten when it is
+    silent for seven seconds. While the broker is down each node goes by its own counts.
+
+    Args:
+        node: The node, whose broker carries the notes.
+        own: This node's counts, as they are.
+    """
+
+    __slots__ = ("_beats", "_changed", "_node", "_others", "_own", "_total")
+
+    def __init__(self, node: Node, own: Mapping[Key, int]) -> None:
+        self._node = node
+        self._own = own
+        self._others: dict[str, _Other] = {}
+        self._total: Counter[Key] = Counter()
+        self._changed: dict[Key, None] = {}
+        self._beats = 0
+        node.note_takers["counts"] = self.take
+
+    def start(self) -> None:
+        """Ask the others for their counts, and go on telling this node's. Called when the broker runs."""
+        self._say([], asks=True)
+        self._node.every(_BEAT_SECONDS, self._beat)
+
+    def count(self, key: Key) -> int:
+        """Give how many connections other nodes have of an address, a user or a route."""
+        return self._total[key]
+
+    def changed(self, key: Key) -> None:
+        """Note that a count of this node has changed."""
+        if not self._changed:
+            self._node.after(_TELL_SECONDS, self._tell)
+        self._changed[key] = None
+
+    def take(self, note: Note) -> int:
+        """Take another node's word.
+
+        Raises:
+            ValueError: If it is none; nothing has changed then.
+        """
+        try:
+            said = _Counts.model_validate(dict(note))
+        except (TypeError, ValueError):
+            raise ValueError("not a note of counts") from None
+        if said.node == self._node.name:
+            return 0
+        other = self._others.get(said.node)
+        if other is None:
+            other = self._others[said.node] = _Other()
+            if not said.asks:
+                self._say([], asks=True)
+        other.heard_at = self._node.loop.time()
+        if said.anew:
+            self._forget(other)
+        for kind, name, count in said.counts:
+            self._set(other, (kind, name), count)
+        if said.asks:
+            self._tell_all()
+        return 0
+
+    def _forget(self, other: _Other) -> None:
+        for key in tuple(other.counts):
+            self._set(other, key, 0)
+
+    def _set(self, other: _Other, key: Key, count: int) -> None:
+        former = other.counts.pop(key, 0)
+        if count and len(other.counts) < _MOST_COUNTS:
+            other.counts[key] = count
+        else:
+            count = 0
+        self._total[key] += count - former
+        if not self._total[key]:
+            del self._total[key]
+
+    def _tell(self) -> None:
+        changed = list(self._changed)
+        self._changed.clear()
+        for start in range(0, len(changed), _AT_ONCE):
+            self._say(changed[start : start + _AT_ONCE])
+
+    def _tell_all(self) -> None:
+        keys = list(self._own)
+        for start in range(0, max(len(keys), 1), _AT_ONCE):
+            self._say(keys[start : start + _AT_ONCE], anew=start == 0)
+
+    def _beat(self) -> None:
+        self._beats += 1
+        if self._beats % _BEATS_TO_ALL:
+            self._say([])
+        else:
+            self._tell_all()
+        now = self._node.loop.time()
+        silent = [name for name, other in self._others.items() if other.heard_at + _SILENT_SECONDS < now]
+        for name in silent:
+            self._forget(self._others.pop(name))
+
+    def _say(self, keys: list[Key], *, asks: bool = False, anew: bool = False) -> None:
+        if not self._node.broker.status.connected:
+            return
+        counts = [[kind, name, self._own.get((kind, name), 0)] for kind, name in keys]
+        note = {"order": "counts", "node": self._node.name, "asks": asks, "anew": anew, "counts": counts}
+        # Nobody waits for it: what too many waiting notes leave no room for is told with the next of all.
+        with suppress(BrokerUnavailableError, MessageTooBigError):
+            self._node.broker.notify(note)
