@@ -88,7 +88,7 @@ async def serve(
 
     Args:
         folder: An empty folder, for the configuration file.
-        yaml: What would stand in gateway.yaml. Host and port in it are ignored.
+        yaml: What would stand in gateway.yaml. Host, port and the number of workers in it are ignored.
         handlers: Handlers that are not installed, by the names under which routes use them.
         plugins: Plugins that are not installed: objects with hook implementations.
         environ: The variables that `${NAME}` finds; `None` for none.
@@ -106,7 +106,7 @@ async def serve(
         )
     prepared = prepare(file, environ or {}, extra)
     listen = prepared.config.listen
-    local: dict[str, Any] = {"host": "127.0.0.1", "port": 0}
+    local: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "unix": None}
     if "drain_seconds" not in listen.model_fields_set:
         local["drain_seconds"] = 0  # so that a connection that a test leaves open does not hold it up
     listen = listen.model_copy(update=local)

@@ -6,18 +6,23 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gateway.app.uses import Use, handler_uses, path_of, plugin_uses, way_uses
+from gateway.app.embedding import missing_broker
+from gateway.app.uses import Use, broker_use, handler_uses, path_of, plugin_uses, way_uses
 from gateway.auth import builtin
+from gateway.auth.check import check_keys
+from gateway.broker.check import check_broker_files
 from gateway.config import (
     AuthenticationConfig,
     ConfigError,
     Loaded,
+    Severity,
     check_certificates,
     did_you_mean,
     in_order,
     load_config,
     validate_options,
 )
+from gateway.config.models.broker import BUILT_IN_BROKERS
 from gateway.plugin.handler import Options
 from gateway.plugin.manager import BUILT_IN, Plugin, PluginManager
 from gateway.protocol.origin import OriginPolicy
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Draft, GatewayConfig, Path, Problem
     from gateway.plugin.authenticator import Authenticator
+    from gateway.plugin.broker import PluginBroker
     from gateway.plugin.handler import Handler
 
 __all__ = ["HandlerChoice", "Prepared", "load_plugins", "prepare"]
@@ -54,6 +60,8 @@ class Prepared:
         handlers: Of each route, in the order of the routes.
         authenticators: The ways that some route names.
         plugin_options: By the plugin's name.
+        warnings: What needs someone's attention before it is an error.
+        broker: The broker's class and options, if a plugin gives it.
     """
 
     config: GatewayConfig
@@ -61,6 +69,8 @@ class Prepared:
     handlers: tuple[tuple[HandlerChoice, ...], ...]
     authenticators: Mapping[str, tuple[type[Authenticator[Any]], BaseModel]]
     plugin_options: Mapping[str, BaseModel]
+    warnings: tuple[Problem, ...] = ()
+    broker: tuple[type[PluginBroker[Any]], BaseModel] | None = None
 
     def with_config(self, config: GatewayConfig) -> Prepared:
         """Give the same with another configuration, whose routes and plugins must be the same."""
@@ -77,7 +87,11 @@ def load_plugins(disabled: Iterable[str] = (), extra: Iterable[Plugin] = ()) -> 
 
 
 def prepare(
-    path: str | FilePath, environ: Mapping[str, str] = os.environ, extra: Iterable[Plugin] = ()
+    path: str | FilePath,
+    environ: Mapping[str, str] = os.environ,
+    extra: Iterable[Plugin] = (),
+    *,
+    text: str | None = None,
 ) -> Prepared:
     """Read gateway.yaml, find the plugins, and judge both.
 
@@ -85,12 +99,13 @@ def prepare(
         path: The file.
         environ: Where `${NAME}` finds its values.
         extra: Plugins that are not installed.
+        text: What the file said when somebody else read it. The default, `None`, reads it now.
 
     Raises:
         ConfigError: With every problem of the file, the plugins and the certificates.
     """
     try:
-        loaded = load_config(path, environ)
+        loaded = load_config(path, environ, text)
     except ConfigError as exc:
         if exc.draft is None:
             raise
@@ -100,26 +115,38 @@ def prepare(
     preparation = _Preparation(loaded, extra)
     preparation.judge()
     preparation.problems += check_certificates(loaded)
+    preparation.problems += check_keys(loaded)
+    preparation.problems += check_broker_files(loaded)
     preparation.problems += _origin_problems(loaded)
-    if preparation.problems:
-        raise ConfigError(in_order(preparation.problems))
+    preparation.problems += missing_broker(loaded)
+    problems = in_order(preparation.problems)
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        raise ConfigError(problems)
     return Prepared(
         loaded.config,
         preparation.manager,
         tuple(tuple(preparation.handlers.get(index, ())) for index in range(len(loaded.config.routes))),
         preparation.ways,
         preparation.plugin_options,
+        problems,
+        preparation.broker,
     )
 
 
 def _origin_problems(loaded: Loaded) -> Iterator[Problem]:
     """Find origins that could never match, by making the policy that would judge by them."""
-    for index, route in enumerate(loaded.config.routes):
-        for position, origin in enumerate(route.allowed_origins or ()):
+    lists: list[tuple[Path, tuple[str, ...] | None]] = [
+        (("routes", index), route.allowed_origins) for index, route in enumerate(loaded.config.routes)
+    ]
+    ticket = loaded.config.authentication.ticket
+    if ticket is not None:
+        lists.append((("authentication", "ticket"), ticket.allowed_origins))
+    for around, origins in lists:
+        for position, origin in enumerate(origins or ()):
             try:
                 OriginPolicy.from_config((origin,), missing=False)
             except ValueError:
-                place = ("routes", index, "allowed_origins", position)
+                place = (*around, "allowed_origins", position)
                 yield loaded.problem(place, f"not an origin: {loaded.show(place, origin)}")
 
 
@@ -135,6 +162,7 @@ class _Preparation:
         self.handlers: dict[int, list[HandlerChoice]] = {}
         self.ways: dict[str, tuple[type[Authenticator[Any]], BaseModel]] = {}
         self.plugin_options: dict[str, BaseModel] = {}
+        self.broker: tuple[type[PluginBroker[Any]], BaseModel] | None = None
         self._plugin_uses = tuple(plugin_uses(draft))
         disabled = [use.name for use, enabled in self._plugin_uses if not enabled]
         self.manager = load_plugins(disabled, extra)
@@ -146,6 +174,7 @@ class _Preparation:
         self._judge_plugins()
         self._judge_handlers(handlers)
         self._judge_ways(ways)
+        self._judge_broker({name: cls for name, (_, cls) in self.manager.brokers().items()})
         named = {use.name for use, _ in self._plugin_uses}
         for problem in self.manager.problems:
             path = ("plugins", problem.plugin) if problem.plugin in named else ("plugins",)
@@ -197,11 +226,24 @@ class _Preparation:
                 if options is not None:
                     self.ways[use.name] = (cls, options)
 
+    def _judge_broker(self, known: Mapping[str, type[PluginBroker[Any]]]) -> None:
+        use = broker_use(self._draft)
+        if use is None:
+            return
+        cls = known.get(use.name)
+        if cls is None:
+            self._unknown("no installed plugin gives this broker", use, {*known, *BUILT_IN_BROKERS})
+            return
+        options = self._validate(use.options_place, cls.options_model, use.options)
+        if options is not None:
+            self.broker = (cls, options)
+
     def _unknown(self, fact: str, use: Use, known: Iterable[str]) -> None:
         message = f"{fact}: {self._draft.show(use.place, use.name)}"
         hint = did_you_mean(use.name, known)
         # A way's settings stand behind its name, which is a key there.
-        point = self._draft.problem_at_key if use.place[0] == "authentication" else self._draft.problem
+        is_key = use.place == use.options_place
+        point = self._draft.problem_at_key if is_key else self._draft.problem
         self.problems.append(point(use.place, message, hint))
 
     def _validate(self, place: Path, model: type[BaseModel], given: Any) -> BaseModel | None:

@@ -6,29 +6,38 @@ import fnmatch
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from gateway.admin.access import ApiAccess
 from gateway.admin.api import api_blueprint
 from gateway.admin.health import health_blueprint
-from gateway.broker.memory import MemoryBroker
+from gateway.admin.tickets import ticket_blueprint
+from gateway.app.brokers import make_broker
+from gateway.auth.renewal import Renewal
+from gateway.auth.revocation_file import RevocationFile
+from gateway.config import LinkedBrokerConfig
 from gateway.core.dispatch import Dispatch
-from gateway.core.node import Node
+from gateway.core.node import Node, node_name
 from gateway.core.route import Route
 from gateway.errors import GatewayError
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.origin import OriginPolicy
-from gateway.server.listener import Listener, bind
+from gateway.server.client import client_finder
+from gateway.server.listener import Listener
 from gateway.server.sanic_app import build_sanic
+from gateway.server.sockets import listen_on
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterator
 
     from pydantic import BaseModel
-    from sanic import Sanic
+    from sanic import Blueprint, Sanic
 
     from gateway.app.prepare import Prepared
     from gateway.config import Overflow
     from gateway.observe.logs import Logger
     from gateway.plugin.authenticator import Authenticator
     from gateway.plugin.handler import Handler
+    from gateway.server.sockets import ListeningSockets
 
 __all__ = ["Gateway", "PartStartError"]
 
@@ -77,12 +86,14 @@ class Gateway:
         self._started: list[tuple[str, _Part]] = []
         self._ways: dict[str, Authenticator[Any]] = {}
         self._listener: Listener | None = None
+        self._sockets: ListeningSockets | None = None
+        self._revocation_file: RevocationFile | None = None
         self.node: Node
         self.app: Sanic[Any, Any]
 
     @property
     def port(self) -> int:
-        """The TCP port that is served."""
+        """The TCP port that is served; 0 for a unix-domain socket."""
         assert self._listener is not None  # noqa: S101 - only after start
         return self._listener.port
 
@@ -100,39 +111,96 @@ class Gateway:
 
         Raises:
             OSError: If the address cannot be had.
-            PartStartError: If a handler or a way to authenticate fails at its start.
+            BrokerUnavailableError: If the broker is required and cannot be reached.
+            PartStartError: If a handler, a way to authenticate or a plugin's broker fails at its start.
+            RevocationFileError: If the file of revocations cannot be read.
             PluginProblem: If a plugin does, or if two parts claim one path.
         """
-        listen = self._prepared.config.listen
         if bound is None:
-            bound = bind(listen.host, listen.port, listen.backlog)
+            self._sockets = listen_on(self._prepared.config.listen)
+            bound = self._sockets.of(0)
         try:
             await self._start(bound)
         except BaseException:
             bound.close()
-            await self._end()
+            if hasattr(self, "node"):
+                await self._end()
             raise
 
     async def _start(self, bound: socket.socket) -> None:
         config = self._prepared.config
         listen = config.listen
-        self.node = node = Node(MemoryBroker(), self._log, policy=self._policy)
+        self.node = node = self._make_node()
         manager = self._prepared.plugins
         for plugin in manager.plugins:
             if plugin.name in self._prepared.plugin_options:
                 manager.configure(plugin, self._prepared.plugin_options[plugin.name])
         await node.start()
+        if config.revocation.file is not None:
+            # After the broker: what is revoked meanwhile comes as a note.
+            self._revocation_file = RevocationFile(config.revocation.file)
+            self._revocation_file.load(node.revocations)
         for name, (cls, options) in self._prepared.authenticators.items():
             self._ways[name] = await self._begin(f"way {name!r} to authenticate", cls, options)
         await manager.start(node)
         routes = [await self._route(index) for index in range(len(config.routes))]
         blueprints = [health_blueprint(node), *manager.blueprints(node)]
         if config.api.enabled:
-            blueprints.append(api_blueprint(node, config.api))
+            blueprints.append(self._api())
+        blueprints += self._tickets()
         self.app = build_sanic(config, routes, blueprints, self._log)
+        renewal = Renewal({route.name: route.authenticators for route in routes}, manager.admission())
+        node.renew = renewal.judge
         self._listener = Listener(node, self.app, listen, manager.admission(), bound)
         await self._listener.start()
-        self._log.info("started", node=node.name, host=listen.host, port=self.port, routes=len(routes))
+        where = (
+            {"host": listen.host, "port": self.port} if listen.unix is None else {"unix": str(listen.unix)}
+        )
+        self._log.info("started", node=node.name, **where, routes=len(routes))
+
+    def _make_node(self) -> Node:
+        name = node_name()
+        try:
+            broker = make_broker(self._prepared, name, self._log)
+        except Exception as exc:
+            raise PartStartError(f"broker {self._prepared.config.broker.type!r}", exc) from exc
+        node = Node(broker, self._log, policy=self._policy, name=name)
+        config = self._prepared.config.broker
+        node.needs_broker = isinstance(config, LinkedBrokerConfig) and config.required
+        return node
+
+    def _api(self) -> Blueprint:
+        config = self._prepared.config
+        access = ApiAccess(
+            self.node,
+            config.api,
+            [(name, self._ways[name]) for name in config.api.authenticate],
+            self._prepared.plugins.admission(),
+            client_finder(config.listen),
+            config.listen.opening_timeout_seconds,
+        )
+        return api_blueprint(
+            self.node,
+            config.api,
+            access,
+            revocation_seconds=config.revocation.seconds,
+            leeway_seconds=config.authentication.longest_leeway_seconds,
+            keep=None if self._revocation_file is None else self._revocation_file.keep,
+        )
+
+    def _tickets(self) -> Iterator[Blueprint]:
+        config = self._prepared.config
+        ticket = config.authentication.ticket
+        if ticket is not None:
+            yield ticket_blueprint(
+                self.node,
+                ticket,
+                [(name, self._ways[name]) for name in ticket.authenticate],
+                routes={str(route.name) for route in config.routes if "ticket" in route.authenticate},
+                client=client_finder(config.listen),
+                by_cookie=config.takes_cookies(ticket),
+                seconds=config.listen.opening_timeout_seconds,
+            )
 
     def _policy(self, group: str) -> Overflow | None:
         for policy in self._prepared.config.groups:
@@ -189,6 +257,8 @@ class Gateway:
         await self._prepared.plugins.stop(node)
         if self._listener is not None:
             await self._listener.stop()
+        if self._sockets is not None:
+            self._sockets.remove()
         await node.stop()
 
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gateway.config.models.broker import BUILT_IN_BROKERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.config import Draft, Path
 
-__all__ = ["Use", "handler_uses", "path_of", "plugin_uses", "way_settings", "way_uses"]
+__all__ = ["Use", "broker_use", "handler_uses", "path_of", "plugin_uses", "way_settings", "way_uses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def way_settings(draft: Draft) -> Mapping[str, Any]:
 
 
 def way_uses(draft: Draft) -> Iterator[Use]:
-    """Give the ways that have settings, and those that routes name."""
+    """Give the ways that have settings, and those that routes, the giving of tickets and the API name."""
     settings = way_settings(draft)
     for name in settings:
         yield Use(("authentication", name), name, ("authentication", name), _options(settings[name]))
@@ -72,6 +74,30 @@ def way_uses(draft: Draft) -> Iterator[Use]:
             place: Path = ("routes", index, "authenticate", position)
             if isinstance(name, str) and place not in draft.bad:
                 yield Use(place, name, ("authentication", name), _options(settings.get(name)))
+    for around in (("authentication", "ticket", "authenticate"), ("api", "authenticate")):
+        for place, name in _named_at(draft, around):
+            yield Use(place, name, ("authentication", name), _options(settings.get(name)))
+
+
+def broker_use(draft: Draft) -> Use | None:
+    """Give the broker that is named, if it is a plugin's; what is wrong is left out."""
+    settings = _under(draft.data, "broker")
+    name = _under(settings, "type")
+    if not isinstance(name, str) or not name or name in BUILT_IN_BROKERS:
+        return None
+    options = {key: value for key, value in _mapping(settings).items() if key != "type"}
+    return Use(("broker", "type"), name, ("broker",), options)
+
+
+def _named_at(draft: Draft, around: Path) -> Iterator[tuple[Path, str]]:
+    """Give the ways in a list outside the routes, each with its place."""
+    found: Any = draft.data
+    for key in around:
+        found = _under(found, str(key))
+    for position, name in enumerate(_list(found)):
+        place: Path = (*around, position)
+        if isinstance(name, str) and not draft.bad.intersection((around, place)):
+            yield place, name
 
 
 def _under(value: Any, key: str) -> Any:

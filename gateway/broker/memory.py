@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import heapq
+import time
+from typing import TYPE_CHECKING, Final
+
+from gateway.broker.contract import BrokerStatus, BrokerUnavailableError
 
 if TYPE_CHECKING:
-    from gateway.broker.contract import Deliver, Publication
+    from collections.abc import Callable
+
+    from gateway.broker.contract import Deliver, Note, Notified, OnGap, Publication
 
 __all__ = ["MemoryBroker"]
 
+MOST_CLAIMS: Final = 100_000
+"""Most claims that are kept; some 25 MB."""
+
 
 class MemoryBroker:
-    """A broker without a network: for one worker on one machine."""
+    """A broker without a network: for one worker on one machine.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Gives the time by which claims end, in seconds from any beginning.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.status = BrokerStatus()
         self._deliver: Deliver | None = None
+        self._notified: Notified | None = None
+        self._clock = clock
+        self._claimed: set[str] = set()
+        self._ends: list[tuple[float, str]] = []
 
-    async def start(self, deliver: Deliver) -> None:
-        """Remember where publications go."""
+    async def start(self, deliver: Deliver, notified: Notified, on_gap: OnGap) -> None:  # noqa: ARG002
+        """Remember where publications and notes go; there are no gaps."""
+        self.status.connected = True
+        self.status.since = asyncio.get_running_loop().time()
         self._deliver = deliver
+        self._notified = notified
 
     async def stop(self) -> None:
         """Forget it; what is published afterwards reaches no one."""
         self._deliver = None
+        self._notified = None
 
     def subscribe(self, group: str) -> None:
         """Do nothing: every publication comes back."""
@@ -33,3 +56,26 @@ class MemoryBroker:
     def publish(self, publication: Publication) -> int:
         """Deliver at once."""
         return self._deliver(publication) if self._deliver is not None else 0
+
+    def notify(self, note: Note) -> int:
+        """Hand the note over at once."""
+        return self._notified(note) if self._notified is not None else 0
+
+    async def claim(self, key: str, seconds: float) -> bool:
+        """Look whether the key is claimed, and claim it.
+
+        Raises:
+            BrokerUnavailableError: If the broker does not run, or if there are `MOST_CLAIMS` already.
+        """
+        if self._deliver is None:
+            raise BrokerUnavailableError("not started")
+        now = self._clock()
+        while self._ends and self._ends[0][0] <= now:
+            self._claimed.discard(heapq.heappop(self._ends)[1])
+        if key in self._claimed:
+            return False
+        if len(self._claimed) >= MOST_CLAIMS:
+            raise BrokerUnavailableError(f"too many claims, limit {MOST_CLAIMS}")
+        self._claimed.add(key)
+        heapq.heappush(self._ends, (now + seconds, key))
+        return True

@@ -10,8 +10,9 @@ from rich.console import Console
 
 from gateway.app import Prepared, prepare
 from gateway.config import ConfigError
+from gateway.config.syntax import read_text
 
-__all__ = ["ConfigFile", "fail", "out", "prepare_or_exit"]
+__all__ = ["ConfigFile", "fail", "out", "prepare_or_exit", "read_or_exit"]
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
 
@@ -31,9 +32,22 @@ def fail(message: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def prepare_or_exit(path: Path) -> Prepared:
-    """Judge the configuration; if it has errors, print each on a line of its own and exit with status 1."""
+def read_or_exit(path: Path) -> str:
+    """Read the configuration; if that fails, print why and exit with status 1."""
     try:
-        return prepare(path)
+        return read_text(path)
+    except ConfigError as exc:
+        fail(str(exc))
+
+
+def prepare_or_exit(path: Path, text: str | None = None) -> Prepared:
+    """Judge the configuration; if it has errors, print each on a line of its own and exit with status 1.
+
+    Args:
+        path: The file.
+        text: What the file says, if it has been read already.
+    """
+    try:
+        return prepare(path, text=text)
     except ConfigError as exc:
         fail(str(exc))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import gateway
-from gateway.cli import check, plugins, routes, run
+from gateway.cli import check, hash_token, plugins, routes, run, worker
 
 __all__ = ["app", "main"]
 
@@ -21,6 +21,8 @@ app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("plugins")(plugins.plugins)
 app.command("routes")(routes.routes)
+app.command("hash-token")(hash_token.hash_token)
+app.command("worker", hidden=True)(worker.worker)
 
 
 def _print_version(wanted: bool) -> None:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.app import Gateway
+from gateway.app.cores import count_workers
 from gateway.app.memory import tune_garbage_collection
-from gateway.cli.common import ConfigFile, fail, out, prepare_or_exit
+from gateway.app.supervisor import Supervisor
+from gateway.app.worker_process import WorkerStartError
+from gateway.cli.common import ConfigFile, fail, out, prepare_or_exit, read_or_exit
+from gateway.cli.serving import begin_log, on_signals, run_loop
 from gateway.errors import GatewayError
-from gateway.observe.logs import make_logger, route_standard_logging
-from gateway.server.listener import bind
+from gateway.server.sockets import listen_on
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Coroutine
-    from typing import Any
+    from collections.abc import Mapping
 
     from gateway.app import Prepared
     from gateway.config import GatewayConfig, ListenConfig
-    from gateway.observe.logs import Logger
+    from gateway.server.sockets import ListeningSockets
 
 __all__ = ["run"]
 
@@ -38,41 +38,46 @@ def run(
     ] = None,
 ) -> None:
     """Serve gateway.yaml until SIGINT or SIGTERM; a second one does not wait for the connections to end."""
-    prepared = _with_address(prepare_or_exit(config), host, port)
-    raise typer.Exit(_run_loop(_serve(prepared)))
+    text = read_or_exit(config)
+    prepared = _with_address(prepare_or_exit(config, text), host, port)
+    listen = prepared.config.listen
+    workers = count_workers(listen.workers)
+    sockets = _listen(listen, workers)
+    try:
+        if workers == 1:
+            status = run_loop(_serve(prepared, sockets))
+        else:
+            supervisor = Supervisor(
+                config, text, prepared.config, sockets, workers, begin_log(prepared.config.log)
+            )
+            status = asyncio.run(_supervise(supervisor, prepared.config, sockets))
+    finally:
+        sockets.close()
+        sockets.remove()
+    raise typer.Exit(status)
 
 
 def _with_address(prepared: Prepared, host: str | None, port: int | None) -> Prepared:
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     if not given:
         return prepared
-    listen = prepared.config.listen.model_copy(update=given)
+    listen = prepared.config.listen.model_copy(update={**given, "unix": None})
     return prepared.with_config(prepared.config.model_copy(update={"listen": listen}))
 
 
-def _run_loop(main: Coroutine[Any, Any, int]) -> int:
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    if sys.platform != "win32":
-        import uvloop  # noqa: PLC0415 - not there on Windows
-
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(main)
-
-
-async def _serve(prepared: Prepared) -> int:
+async def _serve(prepared: Prepared, sockets: ListeningSockets) -> int:
+    """Serve in this process."""
     config = prepared.config
-    log = make_logger(config.log.level, config.log.format)
-    _route_logging(log)
+    log = begin_log(config.log)
     gateway = Gateway(prepared, log)
-    starting = asyncio.ensure_future(gateway.start(_bind(config.listen)))
+    starting = asyncio.ensure_future(gateway.start(sockets.of(0)))
     stopping = asyncio.Event()
 
     def ask_to_stop() -> None:
         starting.cancel()
         stopping.set()
 
-    _on_signal(ask_to_stop)
+    on_signals(ask_to_stop)
     try:
         await starting
     except asyncio.CancelledError:
@@ -88,7 +93,7 @@ async def _serve(prepared: Prepared) -> int:
     _announce(gateway, config)
     await stopping.wait()
     draining = asyncio.ensure_future(gateway.stop())
-    _on_signal(draining.cancel)
+    on_signals(draining.cancel)
     try:
         await draining
     except asyncio.CancelledError:
@@ -97,42 +102,64 @@ async def _serve(prepared: Prepared) -> int:
     return 0
 
 
-def _on_signal(function: Callable[[], object]) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, function)
+async def _supervise(supervisor: Supervisor, config: GatewayConfig, sockets: ListeningSockets) -> int:
+    """Have workers serve."""
 
+    def announce(told: Mapping[str, Any]) -> None:
+        _announce(_Served(sockets.port, bool(told["serves_page"])), config)
 
-def _route_logging(log: Logger) -> None:
-    """Turn whatever libraries and plugins log or warn about into log lines of ours."""
-    logging.captureWarnings(True)
-    # Sanic warns that it is not in debug mode, which is as it should be.
-    route_standard_logging(log, "sanic.root", "sanic.error", "sanic.server", level=logging.ERROR)
-    route_standard_logging(log, "asyncio")
-    route_standard_logging(log, "", level=logging.INFO)
-
-
-def _bind(listen: ListenConfig) -> socket.socket:
     try:
-        return bind(listen.host, listen.port, listen.backlog)
+        return await supervisor.run(announce)
+    except GatewayError as exc:
+        if isinstance(exc, WorkerStartError) and exc.trace:
+            supervisor.log.error("start_failed", exception=exc.trace)
+        else:
+            supervisor.log.error("start_failed", reason=str(exc))
+        fail(f"cannot start: {exc}")
+
+
+def _listen(listen: ListenConfig, workers: int) -> ListeningSockets:
+    try:
+        return listen_on(listen, workers)
     except (OSError, UnicodeError) as exc:
         reason = (
             "not the name of a host" if isinstance(exc, UnicodeError) else (exc.strerror or str(exc)).lower()
         )
-        fail(f"cannot listen on {_authority(listen.host, listen.port)}: {reason}")
+        where = _authority(listen.host, listen.port) if listen.unix is None else f"unix:{listen.unix}"
+        fail(f"cannot listen on {where}: {reason}")
 
 
-def _announce(gateway: Gateway, config: GatewayConfig) -> None:
+@dataclass(frozen=True)
+class _Served:
+    """What is served, where workers do it.
+
+    Args:
+        port: The TCP port; 0 for a unix-domain socket.
+        serves_page: Whether a plugin answers at `/`.
+    """
+
+    port: int
+    serves_page: bool
+
+
+def _announce(served: Gateway | _Served, config: GatewayConfig) -> None:
     """Print where a browser and a client find the gateway."""
     console = out()
-    secure = "s" if config.listen.tls is not None else ""
-    # The wildcard addresses are for listening; one cannot connect to them everywhere.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.listen.host, config.listen.host)  # noqa: S104
-    authority = _authority(host, gateway.port)
-    if gateway.serves_page:
-        console.print(f"page  http{secure}://{authority}/")
+    listen = config.listen
+    secure = "s" if listen.tls is not None else ""
+    page, ws = f"http{secure}://", f"ws{secure}://"
+    if listen.unix is None:
+        # The wildcard addresses are for listening; one cannot connect to them everywhere.
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.host, listen.host)  # noqa: S104
+        authority = _authority(host, served.port)
+        page, ws = page + authority, ws + authority
+    else:
+        console.print(f"unix  {listen.unix}")
+        page = ws = ""
+    if served.serves_page:
+        console.print(f"page  {page}/")
     for route in config.routes:
-        console.print(f"ws    ws{secure}://{authority}{route.path}")
+        console.print(f"ws    {ws}{route.path}")
     sys.stdout.flush()
 
 

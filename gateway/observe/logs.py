@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger, Processor
 
-__all__ = ["Logger", "make_logger", "route_standard_logging"]
+__all__ = ["Logger", "make_logger", "route_standard_logging", "route_uncatchable"]
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -117,3 +117,16 @@ def route_standard_logging(logger: FilteringBoundLogger, *names: str, level: int
         source.handlers[:] = [bridge]
         source.setLevel(level)
         source.propagate = False
+
+
+def route_uncatchable(logger: FilteringBoundLogger) -> None:
+    """Send errors that nothing can catch, as those in callbacks of C libraries, through `logger`.
+
+    Python would print them to standard error, with the object at fault: with the bytes that a client sent as
+    the server name of TLS, for one.
+    """
+
+    def log(error: sys.UnraisableHookArgs) -> None:
+        logger.warning("error_ignored", exc_info=error.exc_value)
+
+    sys.unraisablehook = log

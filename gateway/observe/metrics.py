@@ -14,7 +14,7 @@ __all__ = ["Metrics"]
 
 @dataclass(slots=True)
 class Metrics:
-    """The figures of one node. All but `connections` only grow, from 0 at the node's start."""
+    """The figures of one node. All but `connections` and the ends only grow, from 0 at the node's start."""
 
     connections: int = 0
     """Connections that are open now."""
@@ -32,6 +32,8 @@ class Metrics:
     """Publications to groups that had a member here."""
     deliveries: int = 0
     """Messages put into send queues by publications: one for each publication and member."""
+    broker_gaps: int = 0
+    """Times that publications of other nodes may have been missed; the broker's status has the rest."""
     messages_dropped: int = 0
     """Frames that were thrown away at full send queues."""
     handler_errors: int = 0
@@ -44,3 +46,7 @@ class Metrics:
     """Ended connections by close code, as the handlers saw it."""
     overflows: Counter[str] = field(default_factory=Counter)
     """Full send queues by overflow policy."""
+    certificate_reload_errors: int = 0
+    """Files of certificates that had changed and did not load, so that the former stayed in use."""
+    certificate_expires_at: dict[str, float] = field(default_factory=dict)
+    """Ends of the listener's certificates by file, in seconds since the epoch: of each chain the first."""

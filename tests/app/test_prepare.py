@@ -184,6 +184,35 @@ routes:
             f"gateway.yaml:6:20: routes[0].authenticate[0]: {fact}",
         ]
 
+    def test_an_unknown_way_to_buy_a_ticket(self, refusals: Callable[..., list[str]]) -> None:
+        """The ways that buy tickets have to be there too, with the settings that they need."""
+        text = """
+authentication:
+  ticket:
+    secret: 0123456789abcdef0123456789abcdef
+    authenticate: [handshak, forward]
+    allowed_origins: ["http://[:::]"]
+"""
+        fact = "no installed plugin gives this way to authenticate: 'handshak' (did you mean 'handshake'?)"
+        assert refusals(text) == [
+            "gateway.yaml:3:3: authentication.forward.url: missing",
+            f"gateway.yaml:5:20: authentication.ticket.authenticate[0]: {fact}",
+            "gateway.yaml:6:23: authentication.ticket.allowed_origins[0]: not an origin: 'http://[:::]'",
+        ]
+
+    def test_an_unknown_way_to_open_the_api(self, refusals: Callable[..., list[str]]) -> None:
+        """The ways that open the API have to be there too, with the settings that they need."""
+        text = """
+api:
+  authenticate: [handshak, forward]
+  required_claims: {role: ops}
+"""
+        fact = "no installed plugin gives this way to authenticate: 'handshak' (did you mean 'handshake'?)"
+        assert refusals(text) == [
+            "gateway.yaml:2:1: authentication.forward.url: missing",
+            f"gateway.yaml:3:18: api.authenticate[0]: {fact}",
+        ]
+
     def test_a_plugin_that_is_not_installed(self, refusals: Callable[..., list[str]]) -> None:
         """A plugin that the file names must be installed; the nearest name is offered."""
         text = """
@@ -322,6 +351,17 @@ plugins:
         assert secret not in "\n".join(lines)
         assert "HANDLER" in lines[0]
         assert "LOUD" in lines[1]
+
+
+def test_authorities_of_the_auth_service(tmp_path: Path) -> None:
+    """A file of authorities that is missing, or holds none, is told at its line."""
+    (tmp_path / "ca.pem").write_text("hush")
+    for name, fact in (("none.pem", "file not found"), ("ca.pem", "file holds no certificate in pem form")):
+        file = tmp_path / "gateway.yaml"
+        file.write_text(f"authentication:\n  forward:\n    url: https://auth.test/\n    server_ca: {name}\n")
+        with pytest.raises(ConfigError) as caught:
+            prepare(file, {})
+        assert str(caught.value) == f"{file}:4:16: authentication.forward.server_ca: {fact}"
 
 
 @pytest.mark.parametrize("origin", ["http://[:::]", "https://[127.0.0.1]"])

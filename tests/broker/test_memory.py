@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.broker.contract import Publication
+import pytest
+
+from gateway.broker import memory
+from gateway.broker.contract import BrokerUnavailableError, Publication
 from gateway.broker.memory import MemoryBroker
 
 
@@ -15,7 +18,7 @@ async def test_a_publication_is_delivered_before_publish_returns() -> None:
         return 3
 
     broker = MemoryBroker()
-    await broker.start(deliver)
+    await broker.start(deliver, lambda _: 0, lambda: None)
     publication = Publication("news", "now")
     assert broker.publish(publication) == 3
     assert arrived == [publication]
@@ -25,3 +28,35 @@ async def test_a_publication_is_delivered_before_publish_returns() -> None:
 async def test_a_broker_that_has_not_started_reaches_no_one() -> None:
     """Publishing before the node has started is not an error."""
     assert MemoryBroker().publish(Publication("news", "early")) == 0
+
+
+async def test_claims_end_in_the_order_of_their_ends() -> None:
+    """A claim ends at its own time, whenever it was made, and what has ended is forgotten."""
+    now = 100.0
+    broker = MemoryBroker(lambda: now)
+    await broker.start(lambda _: 0, lambda _: 0, lambda: None)
+    assert await broker.claim("long", 20)
+    assert await broker.claim("short", 5)
+    now = 104.9
+    assert not await broker.claim("short", 5)
+    now = 105.0
+    assert await broker.claim("short", 5)
+    assert not await broker.claim("long", 20)
+    now = 120.0
+    assert await broker.claim("other", 1)
+    assert (broker._claimed, len(broker._ends)) == ({"other"}, 1)
+
+
+async def test_claims_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the limit a new key is neither granted nor denied, until an old one has ended."""
+    monkeypatch.setattr(memory, "MOST_CLAIMS", 2)
+    now = 0.0
+    broker = MemoryBroker(lambda: now)
+    await broker.start(lambda _: 0, lambda _: 0, lambda: None)
+    assert await broker.claim("a", 1)
+    assert await broker.claim("b", 2)
+    with pytest.raises(BrokerUnavailableError, match="too many claims, limit 2"):
+        await broker.claim("c", 1)
+    assert not await broker.claim("a", 1)
+    now = 1.0
+    assert await broker.claim("c", 1)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import trustme
 
 if TYPE_CHECKING:
     import subprocess
@@ -112,3 +115,24 @@ def test_a_plugin_that_exits_at_its_import(
     assert done.returncode == 1
     expected = "plugin 'rude' of distribution 'rude-plugin': rude_module cannot be imported: SystemExit: 0"
     assert done.stderr == f"gateway.yaml:1:1: plugins: {expected}\n"
+
+
+def test_a_certificate_that_ends_soon(
+    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path], folder: Path
+) -> None:
+    """An end within 14 days is a warning on a line of its own; after it the file is not good any more."""
+    file = write("listen: {tls: {certificate: pair.pem, key: pair.pem}}")
+    now = datetime.now(UTC)
+    for days, status, told in (
+        (100, 0, ""),
+        (9.5, 0, r"warning: certificate ends on \S+Z, in 9 days\n"),
+        (-1, 1, r"certificate has ended, on \S+Z\n"),
+    ):
+        issued = trustme.CA().issue_cert(
+            "localhost", not_before=now - timedelta(days=9), not_after=now + timedelta(days=days)
+        )
+        issued.private_key_and_cert_chain_pem.write_to_path(folder / "pair.pem")
+        done = command("check")
+        assert (done.returncode, done.stdout) == (status, "" if status else f"{file.name}: good, 0 routes\n")
+        expected = rf"gateway\.yaml:1:29: listen\.tls\.certificate: {told}" if told else ""
+        assert re.fullmatch(expected, done.stderr), done.stderr

@@ -28,7 +28,8 @@ def test_the_list(
     assert (done.returncode, done.stderr) == (0, "")
     rows = [line.split() for line in done.stdout.splitlines()]
     assert rows[0] == ["plugin", "distribution", "version", "handlers", "ways", "to", "authenticate"]
-    assert ["builtin", "(the", "gateway)", gateway.__version__, "token"] in rows
+    ways = ["cookie,", "forward,", "jwt,", "mtls,", "ticket,", "token"]
+    assert ["builtin", "(the", "gateway)", gateway.__version__, *ways] in rows
     assert ["shout", "shout-plugin", "1.2", name] in rows
     assert any(row[:2] == ["echo", "gateway-echo"] for row in rows)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.observe.logs import make_logger, route_standard_logging
+from gateway.observe.logs import make_logger, route_standard_logging, route_uncatchable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,3 +226,23 @@ class TestStandardLogging:
             root.handlers[:] = before[0]
             root.setLevel(before[1])
         assert [line["message"] for line in lines(stream)] == ["from a plugin"]
+
+
+def test_an_error_that_nothing_can_catch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error in a callback of a C library is a log line, without the object at fault."""
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    stream = io.StringIO()
+    route_uncatchable(make_logger(stream=stream))
+
+    class Fault:
+        def __repr__(self) -> str:
+            return SECRET
+
+        def __del__(self) -> None:
+            raise RuntimeError("failed at its end")
+
+    Fault()
+    (line,) = lines(stream)
+    assert (line["level"], line["event"]) == ("warning", "error_ignored")
+    assert "RuntimeError: failed at its end" in line["exception"]
+    assert SECRET not in stream.getvalue()

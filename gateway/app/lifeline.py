@@ -1,0 +1,150 @@
+"""The line between the supervisor and one worker: JSON objects, one a line, over a pair of sockets.
+
+From the supervisor: first what the worker needs to start, later the order to stop. From the worker: `alive`,
+again and again by its event loop, and once `ready` or `failed`. Neither is on a command line or in the
+environment, which others may read. Its end tells the worker that the supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+__all__ = ["SHOW_STACK", "Errand", "Lifeline", "beat_seconds"]
+
+SHOW_STACK: Final = signal.SIGUSR2 if sys.platform != "win32" else signal.SIGTERM
+"""The signal on which a worker, even one that hangs, writes its stack to the line."""
+
+_LONGEST_BEAT_SECONDS: Final = 1.0
+_BEATS_MISSED: Final = 4
+_TELLING_SECONDS: Final = 5.0
+
+
+def beat_seconds(hang_seconds: float) -> float:
+    """Give how often a worker says that it lives, if it is killed after `hang_seconds` of silence."""
+    return min(hang_seconds / _BEATS_MISSED, _LONGEST_BEAT_SECONDS)
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a worker is told at its start.
+
+    Args:
+        text: The text of gateway.yaml as it was when the supervisor started: a worker that is started later
+            must not be another gateway than the others.
+        host: In place of `listen.host`.
+        port: In place of `listen.port`.
+        unix: In place of `listen.unix`.
+        beat_seconds: How often it says that it lives.
+        broker: URL, token and most bytes of a message of the embedded broker; `None` without one.
+    """
+
+    text: str
+    host: str
+    port: int
+    unix: str | None
+    beat_seconds: float
+    broker: tuple[str, str, int] | None
+
+    def line(self) -> bytes:
+        """Give it as a line."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Errand:
+        """Read it from a line."""
+        fields: dict[str, Any] = json.loads(line)
+        if fields["broker"] is not None:
+            fields["broker"] = tuple(fields["broker"])
+        return cls(**fields)
+
+
+class Lifeline:
+    """The worker's end of the line.
+
+    Args:
+        line: The socket, inherited from the supervisor.
+    """
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._rest = b""
+        self._beat: asyncio.TimerHandle | None = None
+
+    def receive(self) -> Errand:
+        """Wait for what the worker needs to start. Called once, and before `begin`.
+
+        Raises:
+            EOFError: If the supervisor is gone.
+        """
+        while b"\n" not in self._rest:
+            data = self._line.recv(65_536)
+            if not data:
+                raise EOFError
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        return Errand.from_line(line)
+
+    def begin(self, seconds: float, stop: Callable[[], object]) -> None:
+        """Say from now on, every so many seconds, that the event loop lives; call `stop` when told to."""
+        loop = asyncio.get_running_loop()
+        self._line.setblocking(False)
+        loop.add_reader(self._line.fileno(), self._read, stop)
+
+        def beat() -> None:
+            self._beat = loop.call_later(seconds, beat)
+            # A full line has a supervisor that does not read: it will find enough to know by.
+            with suppress(OSError):
+                self._line.send(b'{"say": "alive"}\n')
+
+        beat()
+        # The supervisor asks for it before it kills a worker that hangs. It needs no event loop.
+        faulthandler.register(SHOW_STACK, self._line.fileno(), all_threads=False)
+
+    def _read(self, stop: Callable[[], object]) -> None:
+        try:
+            data = self._line.recv(65_536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            # Without a supervisor nobody would end this process, nor take its part when it dies. Where the
+            # kernel kills it with its parent, this is not reached.
+            os.kill(os.getpid(), signal.SIGKILL)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if json.loads(line)["order"] == "stop":
+                stop()
+
+    def ready(self, **facts: object) -> None:
+        """Say that the worker serves."""
+        self._tell(say="ready", **facts)
+
+    def failed(self, message: str, trace: str) -> None:
+        """Say why the worker cannot start; its process ends next."""
+        self._tell(say="failed", message=message, trace=trace)
+
+    def _tell(self, **facts: object) -> None:
+        self._line.settimeout(_TELLING_SECONDS)
+        with suppress(OSError):
+            self._line.sendall(json.dumps(facts).encode() + b"\n")
+        self._line.setblocking(False)
+
+    def end(self) -> None:
+        """Say nothing more."""
+        faulthandler.unregister(SHOW_STACK)
+        if self._beat is not None:
+            self._beat.cancel()
+            asyncio.get_running_loop().remove_reader(self._line.fileno())

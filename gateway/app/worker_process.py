@@ -1,0 +1,194 @@
+"""The supervisor's view of one worker process: from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.app.lifeline import SHOW_STACK, beat_seconds
+from gateway.errors import GatewayError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.app.lifeline import Errand
+
+__all__ = ["WorkerProcess", "WorkerStartError"]
+
+_STACK_SECONDS: Final = 0.25
+_LAST_WORDS_SECONDS: Final = 0.5
+
+
+class WorkerStartError(GatewayError):
+    """A worker that ended, or was ended, before it served.
+
+    Args:
+        fact: What it told, or what is known of its end.
+        trace: The traceback, as text; empty if there is none.
+    """
+
+    def __init__(self, fact: str, trace: str = "") -> None:
+        super().__init__(fact)
+        self.fact = fact
+        self.trace = trace
+
+
+class WorkerProcess(asyncio.Protocol):
+    """A worker: a fresh process with a line to it.
+
+    Args:
+        hang_seconds: For how long it may be silent once it is ready; then it is killed.
+        start_seconds: Within which it has to be ready; then it is killed.
+    """
+
+    def __init__(self, hang_seconds: float, start_seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._hang_seconds = hang_seconds
+        self._start_seconds = start_seconds
+        self._rest = b""
+        # When it was started; once it serves, when it was last heard.
+        self._since = self._looked_at = self._loop.time()
+        self._line_ended = self._loop.create_future()
+        self._look: asyncio.TimerHandle | None = None
+        self.ready_at: float | None = None
+        """Since when it serves, in the loop's time; `None` before."""
+        self.started: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
+        """What it told when it was ready; or a `WorkerStartError`."""
+        self.stack: list[str] = []
+        """Where it hung, a line for each step, if it did."""
+        self.overdue = 0.0
+        """For how many seconds it had been silent, or starting, when it was killed for that; else 0."""
+        self._process: asyncio.subprocess.Process
+        self._line: asyncio.Transport
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    async def start(self, slot: int, config: str, listening: socket.socket, errand: Errand) -> None:
+        """Start the process. Called once, on the main thread: the process dies with it.
+
+        Args:
+            slot: The number of its slot.
+            config: The path of gateway.yaml.
+            listening: The socket that it serves.
+            errand: What it is told.
+
+        Raises:
+            OSError: If the system starts no process.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *_interpreter(),
+                    *("-m", "gateway", "worker", "--config", config, "--slot", str(slot)),
+                    *("--parent", str(os.getpid())),
+                    *("--socket", str(listening.fileno()), "--line", str(theirs.fileno())),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=(listening.fileno(), theirs.fileno()),
+                    # Ctrl-C reaches the whole group of the terminal, and the workers are to be told by
+                    # the supervisor. It also lets the kernel wake a stopped worker that lost its parent.
+                    process_group=0,
+                )
+            except BaseException:
+                ours.close()
+                raise
+        ours.setblocking(False)
+        self._line, _ = await self._loop.create_unix_connection(lambda: self, sock=ours)
+        self._line.write(errand.line())
+        self._since = self._looked_at = self._loop.time()
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the worker says."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            try:
+                told = json.loads(line)
+            except ValueError:
+                self.stack.append(line.decode(errors="replace"))  # faulthandler's own words
+            else:
+                self._take(told)
+
+    def _take(self, told: Mapping[str, Any]) -> None:
+        if self.ready_at is not None:
+            self._since = self._loop.time()
+        elif told["say"] == "ready" and not self.started.done():
+            self.ready_at = self._since = self._loop.time()
+            self.started.set_result(told)
+        elif told["say"] == "failed" and not self.started.done():
+            self._fail(WorkerStartError(str(told["message"]), str(told["trace"])))
+
+    def _fail(self, error: WorkerStartError) -> None:
+        self.started.set_exception(error)
+        self.started.exception()  # whoever waits for it gets it; nobody has to
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the line has ended."""
+        del exc
+        self._line_ended.set_result(None)
+
+    def _watch(self) -> None:
+        """Look again and again whether it is late."""
+        now = self._loop.time()
+        pause = beat_seconds(self._hang_seconds)
+        if now - self._looked_at > 2 * pause:
+            # The supervisor itself, or the whole machine, has slept: what was said meanwhile is yet to come.
+            self._since += now - self._looked_at
+        self._looked_at = now
+        limit = self._hang_seconds if self.ready_at is not None else self._start_seconds
+        late = now - self._since
+        if late >= limit:
+            self.overdue = late
+            self._look = self._loop.call_later(_STACK_SECONDS, self.kill)
+            with suppress(ProcessLookupError):
+                self._process.send_signal(SHOW_STACK)
+        else:
+            self._look = self._loop.call_later(min(pause, limit - late), self._watch)
+
+    def stop(self) -> None:
+        """Tell it to drain and to end; more than once is once."""
+        if not self._line.is_closing():
+            self._line.write(b'{"order": "stop"}\n')
+
+    def kill(self) -> None:
+        """End it at once."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def wait(self) -> int:
+        """Wait for its end; give its exit status, or the number of the signal that killed it below 0."""
+        status = await self._process.wait()
+        if self._look is not None:
+            self._look.cancel()
+        # What it said last may still lie in the line, which ends with the process, unless a process that it
+        # has started holds on to it.
+        await asyncio.wait({self._line_ended}, timeout=_LAST_WORDS_SECONDS)
+        self._line.abort()
+        if not self.started.done():
+            self._fail(WorkerStartError(self._last_words(status)))
+        return status
+
+    def _last_words(self, status: int) -> str:
+        if self.overdue:
+            return f"a worker was not ready within {self._start_seconds:g} seconds"
+        end = f"status {status}" if status >= 0 else f"signal {-status}"
+        return f"a worker ended at its start, with {end}"
+
+
+def _interpreter() -> list[str]:
+    """Give the command of the interpreter that runs this process, as it was started."""
+    command = [sys.executable]
+    if sys.flags.isolated:
+        command.append("-I")
+    # `-m` would put the working directory on the path, where the command `gateway` does not have it.
+    elif sys.path[:1] != [os.getcwd()]:  # noqa: PTH109 - as a text
+        command.append("-P")
+    return command

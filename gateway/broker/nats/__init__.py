@@ -1,0 +1,7 @@
+"""The engine NATS."""
+
+from __future__ import annotations
+
+from gateway.broker.nats.broker import NatsBroker
+
+__all__ = ["NatsBroker"]

@@ -1,0 +1,54 @@
+"""What the commands share that serve: the event loop, the log, and signals."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from gateway.observe.logs import make_logger, route_standard_logging, route_uncatchable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from gateway.config import LogConfig
+    from gateway.observe.logs import Logger
+
+__all__ = ["begin_log", "on_signals", "run_loop"]
+
+
+def run_loop(main: Coroutine[Any, Any, int]) -> int:
+    """Run a coroutine on the event loop that serves; give what it returns."""
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if sys.platform != "win32":
+        import uvloop  # noqa: PLC0415 - not there on Windows
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)
+
+
+def begin_log(config: LogConfig, **fields: object) -> Logger:
+    """Make the log, and turn whatever libraries and plugins log or warn about into lines of it.
+
+    Args:
+        config: What is logged, and how.
+        fields: What every line says.
+    """
+    log: Logger = make_logger(config.level, config.format).bind(**fields)
+    logging.captureWarnings(True)
+    # Sanic warns that it is not in debug mode, which is as it should be.
+    route_standard_logging(log, "sanic.root", "sanic.error", "sanic.server", level=logging.ERROR)
+    route_standard_logging(log, "asyncio")
+    route_standard_logging(log, "", level=logging.INFO)
+    route_uncatchable(log)
+    return log
+
+
+def on_signals(function: Callable[[], object]) -> None:
+    """Call a function at SIGINT and SIGTERM, in place of what was called before."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, function)

@@ -1,0 +1,111 @@
+"""`gateway worker`: one worker of several. The supervisor starts it; nobody else can."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from gateway.app import Gateway, prepare
+from gateway.app.embedding import with_embedded
+from gateway.app.lifeline import Errand, Lifeline
+from gateway.app.memory import tune_garbage_collection
+from gateway.children.leash import die_with_parent
+from gateway.cli.common import ConfigFile  # noqa: TC001  (typer evaluates annotations)
+from gateway.cli.serving import begin_log, on_signals, run_loop
+from gateway.errors import GatewayError
+from gateway.protocol.close_codes import CloseCode
+
+if TYPE_CHECKING:
+    from gateway.app import Prepared
+
+__all__ = ["worker"]
+
+_STOP: Final = (CloseCode.GOING_AWAY, "the gateway stops")
+_RESTART: Final = (CloseCode.SERVICE_RESTART, "the gateway restarts")
+
+
+def worker(
+    slot: Annotated[int, typer.Option(help="The number of its slot.")],
+    parent: Annotated[int, typer.Option(help="The supervisor's process id.")],
+    listening: Annotated[int, typer.Option("--socket", help="Descriptor of the listening socket.")],
+    line: Annotated[int, typer.Option(help="Descriptor of the line to the supervisor.")],
+    config: ConfigFile = Path("gateway.yaml"),
+) -> None:
+    """Serve as one of several workers. `gateway run` starts them."""
+    die_with_parent(parent)
+    lifeline = Lifeline(_inherit(line))
+    try:
+        errand = lifeline.receive()
+        prepared = _prepared(config, errand)
+    except EOFError:
+        raise typer.Exit(1) from None
+    except Exception as exc:  # noqa: BLE001 - told to the supervisor, which logs it
+        _tell(lifeline, exc)
+        raise typer.Exit(1) from None
+    raise typer.Exit(run_loop(_serve(prepared, _inherit(listening), lifeline, errand, slot)))
+
+
+def _inherit(descriptor: int) -> socket.socket:
+    """Take over a socket, which no program that a plugin starts is to have."""
+    inherited = socket.socket(fileno=descriptor)
+    inherited.set_inheritable(False)
+    return inherited
+
+
+def _prepared(path: Path, errand: Errand) -> Prepared:
+    prepared = prepare(path, text=errand.text)
+    config = prepared.config
+    address = {
+        "host": errand.host,
+        "port": errand.port,
+        "unix": None if errand.unix is None else Path(errand.unix),
+    }
+    config = config.model_copy(update={"listen": config.listen.model_copy(update=address)})
+    if errand.broker is not None:
+        config = with_embedded(config, *errand.broker)
+    return prepared.with_config(config)
+
+
+async def _serve(
+    prepared: Prepared, bound: socket.socket, lifeline: Lifeline, errand: Errand, slot: int
+) -> int:
+    log = begin_log(prepared.config.log, worker=slot)
+    gateway = Gateway(prepared, log)
+    starting = asyncio.ensure_future(gateway.start(bound))
+    stopping: asyncio.Future[tuple[CloseCode, str]] = asyncio.get_running_loop().create_future()
+
+    def stop(how: tuple[CloseCode, str]) -> None:
+        starting.cancel()
+        if not stopping.done():
+            stopping.set_result(how)
+
+    # Whoever ends this process alone gets another one in its place. A second signal changes nothing: it may
+    # be one to the whole group, and only the supervisor ends all at once.
+    on_signals(lambda: stop(_RESTART))
+    lifeline.begin(errand.beat_seconds, lambda: stop(_STOP))
+    try:
+        await starting
+    except asyncio.CancelledError:
+        log.info("start_cancelled")
+        return 0
+    except Exception as exc:  # noqa: BLE001 - told to the supervisor, which logs it
+        _tell(lifeline, exc)
+        return 1
+    tune_garbage_collection()
+    lifeline.ready(node=gateway.node.name, serves_page=gateway.serves_page)
+    await gateway.stop(*await stopping)
+    lifeline.end()
+    return 0
+
+
+def _tell(lifeline: Lifeline, error: Exception) -> None:
+    """Tell the supervisor why this worker cannot start."""
+    known = isinstance(error, GatewayError)
+    cause = error.__cause__ or error if known else error
+    fact = str(error) if known else f"{type(error).__name__}: {error}"
+    lifeline.failed(fact, "".join(traceback.format_exception(cause)))
