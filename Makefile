@@ -8,7 +8,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --co
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-full fuzz lock clean
+.PHONY: help run test lint format bench bench-full bench-slow fuzz lock clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -17,8 +17,9 @@ run: $(VENV)/.installed ## Serve gateway.yaml on http://127.0.0.1:8000
 	@# On a terminal the gateway gets a process group of its own, so that Ctrl-C ends it and not make.
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/gateway run --port $(PORT)
 
-test: $(VENV)/.developing ## Run the whole suite
-	@exec $(BIN)/python -m pytest -q
+test: $(VENV)/.developing ## Run the whole suite, on two cores
+	@# Both processes have to name the tests alike, where names hold sets: they share the seed of hashes.
+	@PYTHONHASHSEED=$$(od -An -N2 -tu2 /dev/urandom | tr -d ' ') exec $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 lint: $(VENV)/.developing ## Check style, types and layers
 	@$(BIN)/ruff check .
@@ -36,6 +37,9 @@ bench: $(VENV)/.installed ## Measure beside stock Sanic and websockets, about tw
 
 bench-full: $(VENV)/.installed ## Measure everything beside every peer, about twenty minutes
 	@exec $(BIN)/python tests/bench/run.py --full
+
+bench-slow: $(VENV)/.installed ## Measure a witness beside 2,000 slow handshakes, about a minute
+	@exec $(BIN)/python tests/bench/slow_handshakes.py
 
 fuzz: $(VENV)/.developing ## Look for defects in connections and frames for about a minute
 	@$(PIP) atheris

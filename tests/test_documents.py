@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
 
 import gateway
+from gateway.admin.ending import DisconnectRequest, RevokeRequest
 from gateway.plugin import hookspecs
 from gateway.protocol.close_codes import CLOSE_CODES
 from gateway.protocol.refusals import REFUSALS
@@ -58,6 +61,41 @@ def test_shipped_configuration_names_every_key_with_its_default() -> None:
         collect(definition)
     missing = [key for key in sorted(keys) if not re.search(rf"(^|[\s#{{,-]){key}:", shipped, re.MULTILINE)]
     assert missing == []
+
+
+def test_every_limit_on_who_connects_stands_in_the_operators_guide() -> None:
+    """Each key of the limits and of the proxies is explained, not only listed in gateway.yaml."""
+    from gateway.config.models.listen_limits import ListenLimits  # noqa: PLC0415 - only here
+
+    guide = read("deploy/README.md")
+    assert [key for key in ListenLimits.model_fields if key not in guide] == []
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    """Each row of the threat model names tests that exist, and each attack has at least one."""
+    section = read("deploy/README.md").partition("## Threat model\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 10
+    for row in rows:
+        named = re.findall(r"`(tests/[^`]+)`", row.rsplit("|", 2)[1])
+        assert named, row
+        for name in named:
+            assert (ROOT / name).is_file(), name
+
+
+def test_the_calls_in_the_operators_guide_are_good() -> None:
+    """Each example of a call that ends connections has a body that the call takes."""
+    bodies = re.findall(r"^call (\w+) '([^']+)'", read("deploy/README.md"), re.MULTILINE)
+    assert {name for name, _ in bodies} == {"disconnect", "revoke"}
+    for name, body in bodies:
+        model = DisconnectRequest if name == "disconnect" else RevokeRequest
+        model.model_validate_json(body)
+
+
+def test_examples_in_the_authors_guide_are_python() -> None:
+    """Each example of Python is sound, on its own or within a class."""
+    for block in re.findall(r"```python\n(.*?)```", read("plugins/README.md"), re.DOTALL):
+        compile(textwrap.dedent(block), "plugins/README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 def test_public_names_are_documented() -> None:

@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 import trustme
 import yaml
+from pydantic import SecretStr
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parents[2] / "gateway.yaml"
 ANNOUNCEMENT = "接收到客户端的消息:"
-EMPTY = ((), [], {}, None)
+EMPTY = ((), [], {}, None, SecretStr(""))
 
 
 async def hear(connection: Any, kind: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ const NAMES = new Map([
   [1015, "TLS handshake failed"],
   [4401, "identity expired"],
   [4403, "identity revoked"],
+  [4410, "disconnected"],
 ]);
 
 // Codes that tell of a fault or a restart that passes, or that other credentials may open the door again. All others
