@@ -127,6 +127,10 @@ class Crew:
                 await asyncio.wait({arriving}, timeout=0.05)
         assert await arriving == "all hello"
 
+    async def gone(self, pid: int) -> None:
+        """Wait until a process lives no longer."""
+        await until(lambda: not lives(pid))
+
     async def all_gone(self, pids: Collection[int] = ()) -> None:
         """Wait until no process of it is left; then check that the port is free."""
         await until(lambda: not any(map(lives, (*self.pids, *pids))) and not self.run.session())
