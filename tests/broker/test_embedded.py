@@ -79,6 +79,7 @@ def test_it_serves_whoever_knows_its_token(log: StringIO, temporary: Path) -> No
             assert server.url == f"nats://127.0.0.1:{server._port}"
             assert await answers("127.0.0.1", server._port, server.token, 5)
             assert not await answers("127.0.0.1", server._port, "another", 5)
+            assert not await answers("127.0.0.2", server._port, server.token, 5)
             client = await nats.connect(server.url, token=server.token)
             assert client.max_payload == 2_000_000
             assert (await client.jetstream().account_info()).streams == 0
@@ -143,6 +144,22 @@ def test_one_that_does_not_answer_is_killed(log: StringIO) -> None:
     asyncio.run(main())
 
 
+def test_it_can_be_ended_at_once(log: StringIO, temporary: Path) -> None:
+    """Without being asked to stop first, it is gone when the end returns, and so is its folder."""
+
+    async def main() -> None:
+        server = EmbeddedServer(None, 2_000_000, 10, make_logger(stream=log))
+        await server.start()
+        pid = server._server.pid
+        os.kill(pid, signal.SIGSTOP)
+        await server.end()
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    asyncio.run(main())
+    assert listed(temporary) == []
+
+
 def test_its_port_is_kept_for_it(log: StringIO) -> None:
     """While it is down nobody else gets its port by chance; one that comes up wrong is tried again."""
 
@@ -153,6 +170,7 @@ def test_its_port_is_kept_for_it(log: StringIO) -> None:
             await until(lambda: '"status": 1' in log.getvalue())
             with socket.socket() as other, pytest.raises(OSError, match="in use"):
                 other.bind(("127.0.0.1", server._port))
+            assert server._reserved.getsockname() == ("127.0.0.1", server._port)
             server._command[0] = str(embedded.find_program())
             await restarted(log)
 

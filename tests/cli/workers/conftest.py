@@ -156,7 +156,8 @@ async def crew(
             address = free.getsockname()
         listen = ("workers: 2", "drain_seconds: 0", f"port: {address[1]}", *settings)
         write(YAML.format(listen=", ".join(listen)))
-        gateway = Crew(await run(), address)
+        # What a gateway leaves that is killed goes with the folder.
+        gateway = Crew(await run(environ={"TMPDIR": str(folder)}), address)
         if ready:
             await gateway.run.printed_lines(1)
         return gateway
