@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from gateway.broker.memory import MemoryBroker
 from gateway.broker.nats import NatsBroker
-from gateway.config import MemoryBrokerConfig, NatsBrokerConfig, PluginBrokerConfig
+from gateway.broker.valkey import ValkeyBroker
+from gateway.config import NatsBrokerConfig, PluginBrokerConfig, ValkeyBrokerConfig
 
 if TYPE_CHECKING:
     from gateway.app.prepare import Prepared
@@ -30,10 +31,10 @@ def make_broker(prepared: Prepared, node: str, log: Logger) -> Broker:
     config = prepared.config.broker
     if isinstance(config, NatsBrokerConfig):
         return NatsBroker(config, node, log)
+    if isinstance(config, ValkeyBrokerConfig):
+        return ValkeyBroker(config, node, log)
     if isinstance(config, PluginBrokerConfig):
         assert prepared.broker is not None  # noqa: S101 - it has passed every check
         cls, options = prepared.broker
         return cls(options, node, log)
-    if isinstance(config, MemoryBrokerConfig):
-        return MemoryBroker()
-    raise TypeError(f"there is no engine {config.type!r}")
+    return MemoryBroker()

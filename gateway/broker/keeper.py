@@ -78,7 +78,6 @@ class Keeper:
         self._tried = asyncio.Event()
         self._idle = asyncio.Event()
         self._linked_before = False
-        self._stopping = False
         self._sent = 0
         self._proved = 0
         self._probes = 0
@@ -99,7 +98,6 @@ class Keeper:
 
     async def stop(self) -> None:
         """Send what waits, for a short time, and end."""
-        self._stopping = True
         if self._link is not None:
             with suppress(Exception):
                 async with asyncio.timeout(_LEAVE_SECONDS):
@@ -136,8 +134,6 @@ class Keeper:
                 trouble = _reason(exc)
             finally:
                 link.abort()
-            if self._stopping:
-                return
             settled = self._down(url, trouble)
             failures = 0 if settled else failures + 1
             if tries >= len(self._urls):
@@ -183,7 +179,6 @@ class Keeper:
         status.connected = False
         status.since = now
         unproved = self._sent - self._proved
-        self._proved = self._sent
         status.publications_unproved += unproved
         lost = self._outbox.cut()
         status.publications_lost += lost

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from nats_server import NatsServer
 from nodes import Servers, Side, make_side
+from valkey_server import ValkeyServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -36,6 +37,23 @@ def nats_server(tmp_path: Path) -> Iterator[Callable[..., NatsServer]]:
         folder = tmp_path / f"nats-{len(started)}"
         folder.mkdir()
         started.append(NatsServer(folder, config, **options))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.end()
+
+
+@pytest.fixture
+def valkey_server(tmp_path: Path) -> Iterator[Callable[..., ValkeyServer]]:
+    """A function that starts a Valkey server of the test's own, with these lines in its configuration."""
+    started: list[ValkeyServer] = []
+
+    def start(*config: str) -> ValkeyServer:
+        folder = tmp_path / f"valkey-{len(started)}"
+        folder.mkdir()
+        started.append(ValkeyServer(folder, *config))
         started[-1].start()
         return started[-1]
 

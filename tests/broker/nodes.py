@@ -9,10 +9,12 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from nats_server import NatsServer
+from valkey_server import ValkeyServer
 
 from gateway.broker.memory import MemoryBroker
 from gateway.broker.nats import NatsBroker
-from gateway.config import NatsBrokerConfig
+from gateway.broker.valkey import ValkeyBroker
+from gateway.config import NatsBrokerConfig, ValkeyBrokerConfig
 from gateway.observe.logs import make_logger
 
 if TYPE_CHECKING:
@@ -24,10 +26,10 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 10
 
-KINDS = ("memory", "nats")
+KINDS = ("memory", "nats", "valkey")
 """Every broker; the suite of the contract runs over all."""
 
-LINKED = ("nats",)
+LINKED = ("nats", "valkey")
 """Those that connect nodes."""
 
 
@@ -37,6 +39,7 @@ class Servers:
     def __init__(self, folders: pytest.TempPathFactory) -> None:
         self._folders = folders
         self._nats: NatsServer | None = None
+        self._valkey: ValkeyServer | None = None
 
     @property
     def nats(self) -> NatsServer:
@@ -46,10 +49,19 @@ class Servers:
             self._nats.start()
         return self._nats
 
+    @property
+    def valkey(self) -> ValkeyServer:
+        """A Valkey server."""
+        if self._valkey is None:
+            self._valkey = ValkeyServer(self._folders.mktemp("valkey"))
+            self._valkey.start()
+        return self._valkey
+
     def end(self) -> None:
         """End those that were started."""
-        if self._nats is not None:
-            self._nats.end()
+        for server in (self._nats, self._valkey):
+            if server is not None:
+                server.end()
 
 
 class Side:
@@ -145,9 +157,13 @@ def make_side(servers: Servers, kind: str, name: str = "one", **options: Any) ->
         return Side(lambda _: MemoryBroker())
     settings = {"probe_interval_seconds": 0.02, "probe_timeout_seconds": 4, "type": kind, **options}
     settings.setdefault("prefix", secrets.token_hex(4))
-    settings.setdefault("urls", [servers.nats.url])
-    config = NatsBrokerConfig.model_validate(settings)
-    return Side(lambda log: NatsBroker(config, name, log))
+    if "urls" not in settings:
+        settings["urls"] = [getattr(servers, kind).url]
+    if kind == "valkey":
+        valkey = ValkeyBrokerConfig.model_validate(settings)
+        return Side(lambda log: ValkeyBroker(valkey, name, log))
+    nats = NatsBrokerConfig.model_validate(settings)
+    return Side(lambda log: NatsBroker(nats, name, log))
 
 
 async def until(condition: Callable[[], bool]) -> None:

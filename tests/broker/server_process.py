@@ -51,6 +51,7 @@ class ServerProcess:
     def hold(self) -> None:
         """Stop it where it stands; its TCP connections stay."""
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)  # until its last thread has stopped
 
     def release(self) -> None:
         """Let it go on."""

@@ -33,6 +33,11 @@ def test_a_long_name_is_hashed() -> None:
     assert CHANNELS.of_group("room") == "gateway.group.ncm9vbQ"
 
 
+def test_texts_that_no_encoding_has_are_told_apart() -> None:
+    """Halves of pairs, which the JSON of a token can hold, are different groups, and none is another's."""
+    assert len({CHANNELS.of_group(group) for group in ("\ud800", "\udfff", "?", "\ufffd")}) == 4
+
+
 def test_each_node_has_a_probe_of_its_own() -> None:
     """Two nodes, and two gateways, do not answer each other's probes."""
     probes = {Channels(prefix, node).probe for prefix in ("a", "b") for node in ("1.x", "2 *")}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from nodes import PATIENCE_SECONDS, until
+from nodes import LINKED, PATIENCE_SECONDS, until
 from websockets.exceptions import InvalidStatus
 
 from gateway import (
@@ -66,11 +66,18 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         yield start
 
 
+@pytest.fixture(params=LINKED)
+def server(request: pytest.FixtureRequest) -> Any:
+    """A server of the test's own, of each kind."""
+    server = request.getfixturevalue(f"{request.param}_server")()
+    server.settings = f"type: {request.param}, urls: ['{server.url}']"
+    return server
+
+
 @pytest.fixture
-async def pair(nats_server: Callable[..., NatsServer], start: Start) -> tuple[Served, Served]:
-    """Two gateways on one NATS server."""
-    broker = f"type: nats, urls: ['{nats_server(jetstream=True).url}']"
-    return await start(broker), await start(broker)
+async def pair(server: Any, start: Start) -> tuple[Served, Served]:
+    """Two gateways on one server."""
+    return await start(server.settings), await start(server.settings)
 
 
 @pytest.fixture
@@ -139,12 +146,9 @@ async def test_orders_reach_every_node(pair: tuple[Served, Served], http: aiohtt
         assert bob.close_code == 4403
 
 
-async def test_readiness_follows_the_broker(
-    nats_server: Callable[..., NatsServer], start: Start, http: aiohttp.ClientSession
-) -> None:
+async def test_readiness_follows_the_broker(server: Any, start: Start, http: aiohttp.ClientSession) -> None:
     """A held broker shows within two intervals of the probe, before the connection is given up."""
-    server = nats_server()
-    served = await start(f"type: nats, urls: ['{server.url}']")
+    served = await start(server.settings)
     assert await ready(http, served) == (200, "ready")
     async with connect(served) as ann:
         server.hold()
@@ -166,11 +170,10 @@ async def test_readiness_follows_the_broker(
 
 
 async def test_a_killed_broker_comes_back(
-    nats_server: Callable[..., NatsServer], start: Start, http: aiohttp.ClientSession
+    server: Any, pair: tuple[Served, Served], http: aiohttp.ClientSession
 ) -> None:
     """The gap is counted and logged, and everybody hears everybody again."""
-    server = nats_server()
-    one, two = [await start(f"type: nats, urls: ['{server.url}']") for _ in range(2)]
+    one, two = pair
     async with connect(one) as ann, connect(two, "bob") as bob:
         await asyncio.to_thread(server.kill)
         await until(lambda: one.node.broker_is_down and two.node.broker_is_down)

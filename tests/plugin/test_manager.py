@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway import Authenticator, GatewayError, Handler, Options, hookimpl
+from gateway import Authenticator, GatewayError, Handler, Options, PluginBroker, hookimpl
 from gateway.plugin.manager import BUILT_IN, Plugin, PluginManager, PluginProblem
 
 if TYPE_CHECKING:
@@ -137,6 +137,23 @@ class TestRefusing:
         _, problems = loaded("loud", "shout")
         assert problems == [
             SHOUT + "handler 'shout' is also given by plugin 'loud' of distribution 'loud-plugin'"
+        ]
+
+    def test_the_name_of_a_broker_of_the_gateways_own(
+        self, manager_of: Callable[..., PluginManager], plugin_of: Callable[..., Any]
+    ) -> None:
+        """Nobody gets another broker than the one that the file names; others are found."""
+
+        class Carrier(PluginBroker): ...
+
+        def brokers() -> Any:
+            return {"nats": Carrier, "redis": Carrier, "carrier": Carrier}
+
+        manager = manager_of(plugin_of(gateway_brokers=brokers))
+        assert list(manager.brokers()) == ["carrier"]
+        assert sorted(facts(manager)) == [
+            "p0: broker 'nats' is the gateway's own",
+            "p0: broker 'redis' is the gateway's own",
         ]
 
     def test_two_plugins_with_one_way_to_authenticate(

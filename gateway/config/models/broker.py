@@ -234,6 +234,11 @@ class ValkeyBrokerConfig(LinkedBrokerConfig):
         raise_findings("ValkeyBrokerConfig", broker_findings("valkey", self.given()))
         return self
 
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is asked for."""
+        return self.tls is not None or any(url.startswith(("valkeys:", "rediss:")) for url in self.urls)
+
 
 class PluginBrokerConfig(ConfigModel):
     """A broker that a plugin gives; what stands beside `type` is checked against its own model."""

@@ -79,12 +79,14 @@ async def test_what_is_left_comes_no_more(link: tuple[NatsLink, Arrived]) -> Non
 
 
 async def test_a_subscription_is_small(link: tuple[NatsLink, Arrived]) -> None:
-    """It has neither a task nor a queue."""
+    """It has neither a task nor a queue, and leaves nothing behind."""
     one, _ = link
     tasks, objects = len(asyncio.all_tasks()), len(gc.get_objects())
     await one.subscribe([f"small.{number}" for number in range(1000)])
     assert len(asyncio.all_tasks()) == tasks
     assert len(gc.get_objects()) - objects < 1000
+    await one.unsubscribe([f"small.{number}" for number in range(1000)])
+    assert (one._client._sids, one._client._subjects) == ({}, {})
 
 
 async def test_closing_lets_everything_go_first(servers: Servers) -> None:
@@ -100,6 +102,20 @@ async def test_closing_lets_everything_go_first(servers: Servers) -> None:
     await sender.close()
     await until(lambda: len(arrived.messages) == 10)
     receiver.abort()
+
+
+async def test_closing_waits_for_the_server(nats_server: MakeServer) -> None:
+    """What lies in the socket has not reached it: only its answer says so."""
+    server = nats_server()
+    link = make_link(server, Arrived())
+    await link.open()
+    server.hold()
+    await link.send([("test.x", b"x")])
+    closing = asyncio.ensure_future(link.close())
+    done, _ = await asyncio.wait({closing}, timeout=0.1)
+    assert not done
+    server.release()
+    await asyncio.wait_for(closing, PATIENCE_SECONDS)
 
 
 async def test_an_abort_leaves_nothing_behind(servers: Servers) -> None:

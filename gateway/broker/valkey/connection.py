@@ -1,0 +1,95 @@
+"""The seam to valkey-py: all that knows its insides is here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from valkey.asyncio.connection import Connection
+from valkey.exceptions import ValkeyError
+
+from gateway.broker.link import LinkError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence
+
+    from gateway.config import ValkeyBrokerConfig
+
+__all__ = ["ValkeyConnection"]
+
+_PORT: Final = 6379
+
+
+class ValkeyConnection(Connection):
+    """One connection, which is made once and never again by itself.
+
+    Args:
+        config: The settings.
+        url: The server's.
+        context: TLS; `None`: none.
+    """
+
+    def __init__(self, config: ValkeyBrokerConfig, url: str, context: ssl.SSLContext | None) -> None:
+        parts = urlsplit(url)
+        self._secret = config.password.get_secret_value()
+        self._context = context
+        super().__init__(
+            host=parts.hostname or "",
+            port=parts.port or _PORT,
+            username=config.user or None,
+            password=self._secret or None,
+            socket_timeout=None,  # the keeper's probes find out more
+            lib_name=None,
+            lib_version=None,
+        )
+
+    def _connection_arguments(self) -> dict[str, Any]:
+        # Not valkey-py's `SSLConnection`, which reads the files on the event loop.
+        arguments = dict(super()._connection_arguments())
+        if self._context is not None:
+            arguments["ssl"] = self._context
+        return arguments
+
+    async def open(self) -> None:
+        """Connect and log in.
+
+        Raises:
+            LinkError: If that fails.
+        """
+        try:
+            await self.connect()  # type: ignore[no-untyped-call]
+        except ValkeyError as exc:
+            text = str(exc) or type(exc).__name__
+            if self._secret and self._secret in text:
+                # A server that does not know the command for it repeats what came with it.
+                text = "the server does not take credentials"
+            raise LinkError(text) from None
+
+    async def write(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> None:
+        """Write commands before this waits for the first time; then wait while the socket has enough.
+
+        Raises:
+            LinkError: If the connection has ended.
+        """
+        self._check_connected()  # valkey-py would connect again
+        await self.send_packed_command(self.pack_commands(commands), check_health=False)
+        self._check_connected()
+
+    def _check_connected(self) -> None:
+        if not self.is_connected:
+            raise LinkError("the connection has ended")
+
+    async def read(self) -> Any:
+        """Wait for what the server says next; bytes are given as they are.
+
+        Raises:
+            ValkeyError: If it is an error, or the connection has ended.
+        """
+        return await self.read_response(disable_decoding=True)
+
+    def abort(self) -> None:
+        """End at once, without a wait for whatever is on its way."""
+        writer, self._writer, self._reader = self._writer, None, None
+        if writer is not None:
+            writer.transport.abort()

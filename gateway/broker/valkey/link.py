@@ -1,0 +1,210 @@
+"""One link to a Valkey server."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from valkey.exceptions import ResponseError
+
+from gateway.broker.link import LinkError
+from gateway.broker.tls import client_context
+from gateway.broker.valkey.connection import ValkeyConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from gateway.broker.link import Receive
+    from gateway.config import ValkeyBrokerConfig
+
+__all__ = ["ValkeyLink"]
+
+_CHANNELS: Final = 1000
+"""Channels that one command names: a server works through it in one go, and takes a million at most."""
+
+
+class ValkeyLink:
+    """Two connections to one Valkey server: what arrives comes through one, all else goes through the other.
+
+    A node that reads too slowly is cut off by the server (`client-output-buffer-limit pubsub`); none of its
+    messages is left out before that, since they are handed over as they are read.
+
+    A replica is refused, also when the server becomes one later: what is published there stays there.
+
+    Args:
+        config: The settings.
+        url: The server's.
+        receive: Gets what arrives.
+    """
+
+    def __init__(self, config: ValkeyBrokerConfig, url: str, receive: Receive) -> None:
+        self._config = config
+        self._url = url
+        self._receive = receive
+        self._listening: ValkeyConnection | None = None
+        self._commands: ValkeyConnection | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._answers: deque[asyncio.Future[Any] | None] = deque()
+        self._asked = 0
+        self._granted = 0
+        self._grant = asyncio.Event()
+        self.ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self.most_bytes = config.max_message_bytes  # the server's own limit is above any that may be set
+
+    async def open(self) -> None:
+        """Connect and log in, twice. Certificates are read anew for each link.
+
+        Raises:
+            LinkError: If that fails, or the server is a replica.
+        """
+        config = self._config
+        context = await asyncio.to_thread(client_context, config.tls) if config.secure else None
+        self._commands = ValkeyConnection(config, self._url, context)
+        self._listening = ValkeyConnection(config, self._url, context)
+        await self._commands.open()
+        await self._listening.open()
+        self._start(partial(self._read_answers, self._commands))
+        self._start(partial(self._read_messages, self._listening))
+        await self._check_role()
+        self._start(self._watch_role)
+
+    def _start(self, read: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._tasks.append(asyncio.create_task(self._until_the_end(read), name="broker valkey"))
+
+    async def _until_the_end(self, read: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await read()
+        except Exception as exc:  # noqa: BLE001 - whatever the library raises: the link is over
+            self._end(exc)
+        finally:
+            self._end(LinkError("reading has ended"))
+
+    def _end(self, error: Exception) -> None:
+        if not self.ended.done():
+            self.ended.set_result(error)
+        self._grant.set()
+        while self._answers:
+            answer = self._answers.popleft()
+            if answer is not None:
+                answer.cancel()
+
+    # Receiving.
+
+    async def _read_messages(self, connection: ValkeyConnection) -> None:
+        while True:
+            kind, channel, data = await connection.read()
+            if kind == b"message":
+                self._receive(channel.decode(errors="replace"), data)
+            elif kind == b"subscribe":
+                self._granted += 1
+                if self._granted == self._asked:
+                    self._grant.set()
+
+    async def subscribe(self, channels: Sequence[str]) -> None:
+        """Ask for channels, and wait until the server has taken it: what is sent goes another way.
+
+        Raises:
+            LinkError: If the link ends meanwhile.
+        """
+        if not channels:
+            return
+        self._asked += len(channels)
+        self._grant.clear()
+        await self._open(self._listening).write(_commands("SUBSCRIBE", channels))
+        if self._granted < self._asked:
+            await self._grant.wait()
+        if self.ended.done():
+            raise LinkError("the link has ended")
+
+    async def unsubscribe(self, channels: Sequence[str]) -> None:
+        """Leave channels."""
+        if channels:
+            await self._open(self._listening).write(_commands("UNSUBSCRIBE", channels))
+
+    # Sending.
+
+    async def send(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Publish messages."""
+        commands = self._open(self._commands)
+        self._answers.extend([None] * len(messages))
+        await commands.write([("PUBLISH", channel, data) for channel, data in messages])
+
+    async def claim(self, key: str, seconds: float) -> bool:
+        """Set a key where there is none; the server removes it."""
+        # Any text may be a key, and none should be read in the server's lists.
+        name = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+        milliseconds = max(1, math.ceil(seconds * 1000))
+        command = ("SET", f"{self._config.prefix}.claim.{name}", b"", "NX", "PX", milliseconds)
+        return await self._ask(command) is not None
+
+    async def _check_role(self) -> None:
+        role = (await self._ask(("ROLE",)))[0]
+        if role != b"master":
+            raise LinkError("the server is a replica")
+
+    async def _watch_role(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.probe_interval_seconds)
+            await self._check_role()
+
+    async def _ask(self, command: tuple[str | bytes | int, ...]) -> Any:
+        commands = self._open(self._commands)
+        answer = asyncio.get_running_loop().create_future()
+        self._answers.append(answer)
+        await commands.write([command])
+        return await self._answered(answer)
+
+    async def _answered(self, answer: asyncio.Future[Any]) -> Any:
+        await asyncio.wait({answer})
+        if answer.cancelled():
+            raise LinkError("the link has ended")
+        value = answer.result()
+        if isinstance(value, ResponseError):
+            raise value
+        return value
+
+    async def _read_answers(self, connection: ValkeyConnection) -> None:
+        while True:
+            value: Any
+            try:
+                value = await connection.read()
+            except ResponseError as exc:
+                value = exc
+            answer = self._answers.popleft()
+            if answer is not None:
+                answer.set_result(value)
+            elif isinstance(value, ResponseError):
+                raise LinkError(f"the server says {value}")
+
+    # Ending.
+
+    def _open(self, connection: ValkeyConnection | None) -> ValkeyConnection:
+        if connection is None or self.ended.done():
+            raise LinkError("the link has ended")
+        return connection
+
+    async def close(self) -> None:
+        """Wait until the server has answered everything, and end."""
+        if self._answers:
+            last = self._answers[-1]
+            if last is None:
+                last = self._answers[-1] = asyncio.get_running_loop().create_future()
+            await self._answered(last)
+        self.abort()
+
+    def abort(self) -> None:
+        """End at once."""
+        self._end(LinkError("aborted"))
+        for task in self._tasks:
+            task.cancel()
+        for connection in (self._commands, self._listening):
+            if connection is not None:
+                connection.abort()
+
+
+def _commands(command: str, channels: Sequence[str]) -> list[tuple[str, ...]]:
+    return [(command, *channels[first : first + _CHANNELS]) for first in range(0, len(channels), _CHANNELS)]
