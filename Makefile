@@ -11,7 +11,7 @@ PORT ?= 8000
 .PHONY: help run test lint format bench bench-full bench-slow bench-brokers fuzz lock clean
 
 help: ## List these commands
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 run: $(VENV)/.installed ## Serve gateway.yaml on http://127.0.0.1:8000
 	@# On a terminal the gateway gets a process group of its own, so that Ctrl-C ends it and not make.
