@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -132,9 +133,16 @@ async def test_a_claim_ends(node: Side) -> None:
     """After its seconds, perhaps rounded up, a key can be claimed anew; claims in between prolong nothing."""
     assert await node.broker.claim("ticket:7", 0.05)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await node.broker.claim("ticket:7", 60):
+        while not await claims_anew(node):
             await asyncio.sleep(0.01)
     assert not await node.broker.claim("ticket:7", 60)
+
+
+async def claims_anew(node: Side) -> bool:
+    """Claim the key again; an engine that is too busy to answer in time is asked once more."""
+    with suppress(BrokerUnavailableError):
+        return await node.broker.claim("ticket:7", 60)
+    return False
 
 
 async def test_a_stopped_broker_grants_no_claim(node: Side) -> None:
