@@ -13,7 +13,10 @@ import trustme
 from gateway import Connection, Handler
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from gateway.testing import Served
 
 YAML = """
 listen: {{drain_seconds: 0{tls}}}
@@ -174,18 +177,29 @@ async def test_fast_reader_gets_a_burst_over_the_limit(serve_gateway, open_raw, 
     assert connection.is_open
 
 
-@pytest.mark.parametrize("size", [20_000, 5_000_000])
-async def test_tls_is_bounded_too(serve_gateway, tmp_path: Path, until, stream, size) -> None:
-    """Over TLS, whose transport hides what it keeps, a slow peer is closed with 1013 in bounded memory."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert("localhost")
-    certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
-    for blob in certificate.cert_chain_pems:
-        blob.write_to_path(str(tmp_path / "cert.pem"), append=True)
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    tls = f", tls: {{certificate: {tmp_path}/cert.pem, key: {tmp_path}/key.pem}}"
-    server = await serve_gateway(config(limit=1_000_000, tls=tls), handlers={"stream": stream})
+@pytest.fixture
+def serve_tls(
+    serve_gateway, tmp_path: Path, stream
+) -> Callable[[int], Awaitable[tuple[Served, ssl.SSLContext]]]:
+    """Give a function that serves over TLS with a limit of the send queue, and a context that trusts it."""
+
+    async def serve(limit: int) -> tuple[Served, ssl.SSLContext]:
+        authority = trustme.CA()
+        certificate = authority.issue_cert("localhost")
+        certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+        for blob in certificate.cert_chain_pems:
+            blob.write_to_path(str(tmp_path / "cert.pem"), append=True)
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        tls = f", tls: {{certificate: {tmp_path}/cert.pem, key: {tmp_path}/key.pem}}"
+        handlers = {"stream": stream}
+        return await serve_gateway(config(limit=limit, tls=tls), handlers=handlers), context
+
+    return serve
+
+
+async def open_and_stall(server: Served, context: ssl.SSLContext) -> tuple[Connection, asyncio.StreamWriter]:
+    """Open a connection whose client does not read from then on; give the gateway's side and the client's."""
     reader, writer = await asyncio.open_connection(
         "localhost", server.port, ssl=context, limit=1000, server_hostname="localhost"
     )
@@ -193,6 +207,14 @@ async def test_tls_is_bounded_too(serve_gateway, tmp_path: Path, until, stream, 
     await reader.readuntil(b"\r\n\r\n")
     (connection,) = server.node.connections()
     writer.transport.pause_reading()
+    return connection, writer
+
+
+@pytest.mark.parametrize("size", [20_000, 5_000_000])
+async def test_tls_is_bounded_too(serve_tls, size) -> None:
+    """Over TLS, whose transport hides what it keeps, a slow peer is closed with 1013 in bounded memory."""
+    server, context = await serve_tls(1_000_000)
+    connection, writer = await open_and_stall(server, context)
     sent = 0
     while connection.is_open and sent < 100_000_000:
         connection.send(bytes(size))
@@ -204,24 +226,10 @@ async def test_tls_is_bounded_too(serve_gateway, tmp_path: Path, until, stream, 
     writer.transport.abort()
 
 
-async def test_what_tls_hides_is_counted(serve_gateway, tmp_path: Path, stream) -> None:
+async def test_what_tls_hides_is_counted(serve_tls) -> None:
     """A message that a peer on TLS does not read is counted as queued, though the transport took it."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert("localhost")
-    certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
-    for blob in certificate.cert_chain_pems:
-        blob.write_to_path(str(tmp_path / "cert.pem"), append=True)
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    tls = f", tls: {{certificate: {tmp_path}/cert.pem, key: {tmp_path}/key.pem}}"
-    server = await serve_gateway(config(limit=100_000_000, tls=tls), handlers={"stream": stream})
-    reader, writer = await asyncio.open_connection(
-        "localhost", server.port, ssl=context, limit=1000, server_hostname="localhost"
-    )
-    writer.write(HANDSHAKE)
-    await reader.readuntil(b"\r\n\r\n")
-    (connection,) = server.node.connections()
-    writer.transport.pause_reading()
+    server, context = await serve_tls(100_000_000)
+    connection, writer = await open_and_stall(server, context)
     connection.send(bytes(60_000_000))
     await asyncio.sleep(0)
     # The kernels on both sides take some ten megabytes.
@@ -229,17 +237,9 @@ async def test_what_tls_hides_is_counted(serve_gateway, tmp_path: Path, stream) 
     writer.transport.abort()
 
 
-async def test_large_message_over_tls_arrives_whole(serve_gateway, tmp_path: Path, stream) -> None:
+async def test_large_message_over_tls_arrives_whole(serve_tls) -> None:
     """A message that is written in slices arrives as it was sent, and what follows comes after it."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert("localhost")
-    certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
-    for blob in certificate.cert_chain_pems:
-        blob.write_to_path(str(tmp_path / "cert.pem"), append=True)
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    tls = f", tls: {{certificate: {tmp_path}/cert.pem, key: {tmp_path}/key.pem}}"
-    server = await serve_gateway(config(limit=30_000_000, tls=tls), handlers={"stream": stream})
+    server, context = await serve_tls(30_000_000)
     async with server.connect("/t", ssl=context, max_size=None) as client:
         (connection,) = server.node.connections()
         big = bytes(range(256)) * 40_000
