@@ -11,30 +11,34 @@ from gateway.config import NatsBrokerConfig, PluginBrokerConfig, ValkeyBrokerCon
 
 if TYPE_CHECKING:
     from gateway.app.prepare import Prepared
-    from gateway.broker.contract import Broker
+    from gateway.broker.contract import Broker, HistoryOf
     from gateway.observe.logs import Logger
 
 __all__ = ["make_broker"]
 
 
-def make_broker(prepared: Prepared, node: str, log: Logger) -> Broker:
+def make_broker(prepared: Prepared, node: str, log: Logger, history_of: HistoryOf) -> Broker:
     """Make the broker that the configuration names; it is not started.
 
     Args:
         prepared: The judged configuration.
         node: The node's name; no other node has it.
         log: Where log lines go.
+        history_of: Gives how much history a group keeps.
 
     Raises:
         Exception: Whatever a plugin's broker raises when it is made.
     """
     config = prepared.config.broker
+    log = log.bind(logger="gateway.broker")
     if isinstance(config, NatsBrokerConfig):
-        return NatsBroker(config, node, log)
+        return NatsBroker(config, node, log, history_of)
     if isinstance(config, ValkeyBrokerConfig):
-        return ValkeyBroker(config, node, log)
+        return ValkeyBroker(config, node, log, history_of)
     if isinstance(config, PluginBrokerConfig):
         assert prepared.broker is not None  # noqa: S101 - it has passed every check
         cls, options = prepared.broker
-        return cls(options, node, log)
-    return MemoryBroker()
+        made = cls(options, node, log)
+        made.history_of = history_of
+        return made
+    return MemoryBroker(history_of, config.idempotency_seconds)

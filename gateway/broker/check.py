@@ -1,22 +1,26 @@
-"""Checks of the files to which the settings of a broker refer, for `gateway check`."""
+"""Checks of what the settings of a broker refer to, for `gateway check`: files, and the broker itself."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gateway.broker.link import FileFaultError
+from gateway.broker.link import FileFaultError, LinkError
 from gateway.broker.nats.credentials import read_credentials, read_seed
+from gateway.broker.nats.link import NatsLink
 from gateway.broker.tls import show_certificate, trusting_context
-from gateway.config import LinkedBrokerConfig, NatsBrokerConfig
+from gateway.broker.valkey.link import ValkeyLink
+from gateway.config import LinkedBrokerConfig, NatsBrokerConfig, Severity, ValkeyBrokerConfig, check_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gateway.config import Loaded, Problem
+    from gateway.broker.link import Link, Place
+    from gateway.config import Loaded, Path, Problem
 
-__all__ = ["check_broker_files"]
+__all__ = ["check_broker", "check_broker_files"]
 
 
 def check_broker_files(loaded: Loaded) -> Iterator[Problem]:
@@ -28,6 +32,8 @@ def check_broker_files(loaded: Loaded) -> Iterator[Problem]:
                 read()
             except FileFaultError as fault:
                 yield loaded.problem(("broker", *fault.key), fault.file_fact)
+        if config.tls is not None and config.tls.certificate is not None:
+            yield from check_end(loaded, ("broker", "tls", "certificate"), config.tls.certificate)
 
 
 def _readings(config: LinkedBrokerConfig) -> Iterator[Callable[[], object]]:
@@ -39,3 +45,50 @@ def _readings(config: LinkedBrokerConfig) -> Iterator[Callable[[], object]]:
             yield partial(read_credentials, config.credentials_file)
         if config.nkey_file is not None:
             yield partial(read_seed, config.nkey_file)
+
+
+async def check_broker(loaded: Loaded) -> list[Problem]:
+    """Connect to every server of the broker and log in; give those where that fails."""
+    config = loaded.config.broker
+    if not isinstance(config, LinkedBrokerConfig):
+        return []
+    troubles = await asyncio.gather(*(_trouble(config, url) for url in config.urls))
+    # Whichever answers is enough for a node.
+    severity = Severity.WARNING if None in troubles else Severity.ERROR
+    place: Path = ("broker", "urls")
+    return [
+        loaded.problem((*place, index), f"broker cannot be reached: {trouble}", severity=severity)
+        for index, trouble in enumerate(troubles)
+        if trouble is not None
+    ]
+
+
+async def _trouble(config: LinkedBrokerConfig, url: str) -> str | None:
+    link = _link(config, url)
+    if link is None:
+        return None
+    try:
+        async with asyncio.timeout(config.connect_timeout_seconds):
+            await link.open()
+    except FileFaultError:
+        return None  # which is told where the files are
+    except LinkError as exc:
+        return exc.fact
+    except TimeoutError:
+        return f"no connection within {config.connect_timeout_seconds:g} seconds"
+    except Exception as exc:  # noqa: BLE001 - whatever an engine's library raises
+        text = " ".join(str(exc).split())
+        return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+    finally:
+        link.abort()
+    return None
+
+
+def _link(config: LinkedBrokerConfig, url: str) -> Link | None:
+    if isinstance(config, NatsBrokerConfig):
+        return NatsLink(config, url, "gateway check", _drop)
+    return ValkeyLink(config, url, _drop) if isinstance(config, ValkeyBrokerConfig) else None
+
+
+def _drop(channel: str, data: bytes, place: Place | None = None, /) -> None:
+    del channel, data, place

@@ -15,11 +15,17 @@ __all__ = [
     "BrokerStatus",
     "BrokerUnavailableError",
     "Deliver",
+    "History",
+    "HistoryOf",
+    "HistoryPolicy",
+    "Kept",
     "MessageTooBigError",
     "Note",
     "Notified",
     "OnGap",
+    "Position",
     "Publication",
+    "no_history",
 ]
 
 
@@ -32,12 +38,84 @@ class Publication(NamedTuple):
         exclude: Id of the connection that does not get it, on whichever node it lives; `None` for no one.
         key: What the message is the newest state of, for the overflow policy `conflate`; `None` stands for
             the whole group.
+        offset: Its place in the group's history, growing from one publication of the group to the next, by
+            one or by more; 0 where the group keeps none.
+        previous: The offset of the publication before it in the group; 0 if that is not known any more.
+        epoch: Names the life of the history that offsets count in; empty where there is none.
     """
 
     group: str
     message: str | bytes
     exclude: str | None = None
     key: str | None = None
+    offset: int = 0
+    previous: int = 0
+    epoch: str = ""
+
+
+class Position(NamedTuple):
+    """A place in a group's history: whoever is there has everything up to it.
+
+    Args:
+        offset: The offset of the last publication there, or any up to the next one's; 0 before the first.
+        epoch: The life of the history; with another one, offsets cannot be compared.
+    """
+
+    offset: int
+    epoch: str
+
+
+class HistoryPolicy(NamedTuple):
+    """How much history a group keeps.
+
+    Args:
+        pattern: The pattern of the policy, by which engines tell one from the other.
+        size: Most publications that are kept of each group.
+        seconds: For how long they are kept.
+    """
+
+    pattern: str
+    size: int
+    seconds: float
+
+
+HistoryOf: TypeAlias = Callable[[str], HistoryPolicy | None]
+"""Give the policy of a group by its name; `None` where it keeps no history."""
+
+
+def no_history(_group: str) -> HistoryPolicy | None:
+    """Say of every group that it keeps no history."""
+    return None
+
+
+class Kept(NamedTuple):
+    """What became of a publication that was to be kept.
+
+    Args:
+        position: Its own; for a repetition, that of the first.
+        repeated: Whether its idempotency key has been seen before: nothing was published then.
+    """
+
+    position: Position
+    repeated: bool = False
+
+
+class History(NamedTuple):
+    """A part of a group's history.
+
+    Args:
+        publications: In order, each with offset, epoch and the offset before it, as far as that is known.
+        newest: The position of the group's newest publication; where there is none, one before any later.
+        floor: No publication of the group lies between this offset and the first of `publications`, or
+            `newest` if there are none: whoever is at this offset or behind it misses nothing by them.
+        whole: Whether everything that was published to the group within its `seconds` is kept still. Where
+            it is, a position that was the newest within them misses nothing either, whatever `floor` says.
+    """
+
+    publications: tuple[Publication, ...]
+    newest: Position
+    floor: int
+    whole: bool
 
 
 class BrokerUnavailableError(GatewayError):
@@ -89,6 +167,11 @@ class BrokerStatus:
     """Publications that were not sent to other nodes, since there was no connection or no room."""
     publications_unproved: int = 0
     """Publications on their way when a connection ended: they may have arrived, or not."""
+    publications_refused: int = 0
+    """Publications to groups with history that the engine would not keep: no one got them."""
+    blind_since: float = -math.inf
+    """Since when publications may have been missed, told with the last gap: the last proof before it. What
+    other nodes could not send, they have not published to groups with history: then it is the gap's time."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Arrived messages that were thrown away, by reason: `junk`, `too_big`, `version`, and `own`, echoes of
     what this node has sent."""
@@ -121,10 +204,18 @@ class Broker(Protocol):
     that would not wait for it, or when another node could not send all it had. A lost connection is made
     anew for ever, with every subscription.
 
-    Not promised: that a publication arrives when the carrier or a connection to it fails, that one arrives
-    that was sent while a subscription was on its way, an order between publishers, and storage.
+    A group that keeps history is another matter. The engine gives each of its publications an offset and
+    keeps it, in one step, and every node gets it from the engine in the order of the offsets, the publisher's
+    own too. While there is no connection they wait to be sent, as many as have room. Of those that were on
+    their way when a connection ended it is unknown whether they are kept: all nodes get the note
+    `{"order": "lost", "groups": [...]}` that names their groups.
 
-    All methods are called on the node's event loop, and none but `start`, `stop` and `claim` waits.
+    Not promised: that a publication arrives when the carrier or a connection to it fails, that one arrives
+    that was sent while a subscription was on its way, an order between publishers, or between groups of
+    which one keeps history, and storage of what groups without history get.
+
+    All methods are called on the node's event loop, and none but `start`, `stop`, `claim`, `store` and
+    `history` waits.
     """
 
     @property
@@ -156,8 +247,10 @@ class Broker(Protocol):
     def publish(self, publication: Publication) -> int:
         """Hand a publication to this node's members, and send it on its way to every other node.
 
+        That of a group with history is sent on its way to the engine, and handed over when it comes back.
+
         Returns:
-            The number of this node's members that got it.
+            The number of this node's members that got it; 0 if it has to come back first.
 
         Raises:
             BrokerUnavailableError: If other nodes cannot be reached and the settings say that then no one
@@ -193,4 +286,39 @@ class Broker(Protocol):
 
         Raises:
             BrokerUnavailableError: If that cannot be found out: neither answer would be safe to take.
+        """
+
+    async def store(self, publication: Publication, idempotency_key: str | None = None) -> Kept:
+        """Publish to a group with history, and wait until the engine has it.
+
+        Args:
+            publication: The publication.
+            idempotency_key: Names the publication, so that it is published once however often it is tried
+                within `broker: idempotency_seconds`; a key belongs to its group. `None` for no such care.
+
+        Returns:
+            Its position. It may not have been delivered yet, not even here.
+
+        Raises:
+            BrokerUnavailableError: If the engine has not answered that it is kept. It may be, or may still
+                become so; only with an idempotency key is it safe to try again.
+            MessageTooBigError: If it cannot travel; no one has got it then.
+            ValueError: If the group keeps no history.
+        """
+
+    async def history(self, group: str, since: int | None, limit: int) -> History:
+        """Read what a group keeps.
+
+        The answer is newer than everything of the group that this node had been handed when it was asked for;
+        a subscription that was asked for before is in force by then, so that what is not in the answer
+        arrives.
+
+        Args:
+            group: The group's name.
+            since: The offset behind which to begin; `None` for the last `limit` ones.
+            limit: Most publications that are given; 0 to learn the position.
+
+        Raises:
+            BrokerUnavailableError: If the engine cannot be asked.
+            ValueError: If the group keeps no history.
         """

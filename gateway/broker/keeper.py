@@ -15,8 +15,10 @@ from gateway.broker.tasks import end, until_one_ends
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.broker.backlog import Backlog
     from gateway.broker.contract import BrokerStatus, OnGap
-    from gateway.broker.link import Link, MakeLink, Receive
+    from gateway.broker.link import Keep, Link, MakeLink, Receive
+    from gateway.broker.losses import Losses
     from gateway.broker.outbox import Outbox
     from gateway.broker.subscriptions import Subscriptions
     from gateway.config import LinkedBrokerConfig
@@ -45,6 +47,8 @@ class Keeper:
         config: The settings.
         status: Where it is told how the link is.
         outbox: What is sent.
+        backlog: What is sent to be kept.
+        losses: Told of what may not have been kept.
         subscriptions: What every link has to ask for.
         fixed: Channels that every link has to ask for besides; the first is the probe's.
         make_link: Makes a link.
@@ -57,6 +61,8 @@ class Keeper:
         config: LinkedBrokerConfig,
         status: BrokerStatus,
         outbox: Outbox,
+        backlog: Backlog,
+        losses: Losses,
         subscriptions: Subscriptions,
         fixed: tuple[str, ...],
         make_link: MakeLink,
@@ -66,6 +72,8 @@ class Keeper:
         self._config = config
         self._status = status
         self._outbox = outbox
+        self._backlog = backlog
+        self._losses = losses
         self._subscriptions = subscriptions
         self._fixed = fixed
         self._make_link = make_link
@@ -83,6 +91,8 @@ class Keeper:
         self._probes = 0
         self._answer: asyncio.Future[None] | None = None
         self._complaint = ("", 0.0)
+        self._subscribing = False
+        self._subscribed: list[asyncio.Future[None]] = []
         self.trouble = ""
         """Why there is no link; empty while there is one."""
 
@@ -111,7 +121,20 @@ class Keeper:
         while self._outbox:
             self._idle.clear()
             await self._idle.wait()
+        await self._backlog.idle.wait()
         await link.close()
+
+    async def subscribed(self) -> None:
+        """Wait until the engine has been asked for every channel that the node wants now.
+
+        Raises:
+            LinkError: If the link ends meanwhile.
+        """
+        if self._subscribing or not self._subscriptions.told:
+            waiter = self._loop.create_future()
+            self._subscribed.append(waiter)
+            self._outbox.filled.set()
+            await waiter
 
     def answered(self, probe: bytes) -> None:
         """Take a probe that has come back."""
@@ -150,7 +173,7 @@ class Keeper:
         if self._tried.is_set():
             on_gap()
         self._tried.set()
-        await until_one_ends(self._send(link), self._go_on_proving(link))
+        await until_one_ends(self._send(link), self._send_kept(link), self._go_on_proving(link))
 
     def _up(self, link: Link, url: str) -> None:
         status = self._status
@@ -174,16 +197,24 @@ class Keeper:
             self._complain(url, trouble, now)
             return False
         self._link = None
+        status.blind_since = status.proved_at
         self._changed(None)
         settled = now - status.since >= _SETTLED_SECONDS
         status.connected = False
         status.since = now
         unproved = self._sent - self._proved
-        status.publications_unproved += unproved
         lost = self._outbox.cut()
         status.publications_lost += lost
         if unproved:
             self._outbox.note_loss()
+        unproved += self._count_unproved(self._backlog.cut())
+        status.publications_unproved += unproved
+        self._losses.tell()
+        self._subscribing = False
+        waiters, self._subscribed = self._subscribed, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(LinkError("the link has ended"))
         self._log.warning(
             "broker_disconnected", server=_server(url), why=trouble, lost=lost, unproved=unproved
         )
@@ -194,6 +225,11 @@ class Keeper:
             self._complaint = (trouble, now)
             self._log.warning("broker_unreachable", server=_server(url), why=trouble)
 
+    def _count_unproved(self, kept: list[Keep]) -> int:
+        """Have all nodes told of what may have been kept, or not; give how many that is."""
+        self._losses.add({keep.group for keep in kept})
+        return len(kept)
+
     async def _send(self, link: Link) -> None:
         while True:
             if self._outbox:
@@ -202,20 +238,41 @@ class Keeper:
                 self._idle.set()
             await self._outbox.filled.wait()
             self._outbox.filled.clear()
+            waiters = len(self._subscribed)
             asked, left = self._subscriptions.take()
             if asked:
+                self._subscribing = True
                 await link.subscribe(asked)
+                self._subscribing = False
             if left:
                 await link.unsubscribe(left)
+            if waiters:
+                self._tell_subscribed(waiters)
             batch = self._outbox.take()
             if batch.messages:
                 self._sent += batch.publications
                 await link.send(batch.messages)
 
+    def _tell_subscribed(self, waiters: int) -> None:
+        for waiter in self._subscribed[:waiters]:
+            if not waiter.done():
+                waiter.set_result(None)
+        del self._subscribed[:waiters]
+
+    async def _send_kept(self, link: Link) -> None:
+        # Beside the other, so that an engine that is slow to keep things holds up nothing else.
+        while True:
+            await self._backlog.due.wait()
+            messages = self._backlog.take()
+            if messages:
+                await link.keep(messages, self._backlog.answered)
+
     async def _go_on_proving(self, link: Link) -> None:
         while True:
             await asyncio.sleep(self._config.probe_interval_seconds)
             await self._prove(link)
+            overdue = self._backlog.give_up(self._config.probe_timeout_seconds)
+            self._status.publications_unproved += self._count_unproved(overdue)
 
     async def _prove(self, link: Link) -> None:
         """Send a probe through the engine to this node, and wait for it.

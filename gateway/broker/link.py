@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
+from gateway.broker.contract import BrokerUnavailableError, Kept, Position
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-__all__ = ["FileFaultError", "Link", "LinkError", "MakeLink", "Receive"]
+    from gateway.broker.contract import HistoryPolicy
+
+__all__ = [
+    "Answered",
+    "FileFaultError",
+    "Found",
+    "Keep",
+    "Link",
+    "LinkError",
+    "MakeLink",
+    "Place",
+    "Receive",
+]
 
 
 class LinkError(GatewayError):
@@ -40,8 +53,78 @@ class FileFaultError(LinkError):
         self.file_fact = fact
 
 
-Receive: TypeAlias = Callable[[str, bytes], None]
-"""Take a message that has arrived on a channel. It never raises and never waits."""
+class Place(NamedTuple):
+    """Where a message stands in its group's history.
+
+    Args:
+        offset: Its own.
+        previous: That of the message before it in the group; 0 if it is not known any more.
+        epoch: The life of the history.
+    """
+
+    offset: int
+    previous: int
+    epoch: str
+
+
+class Receive(Protocol):
+    """Take a message that has arrived on a channel. It never raises and never waits."""
+
+    def __call__(self, channel: str, data: bytes, place: Place | None = None, /) -> None:
+        """Take it; `place` is given for a message that the engine keeps, and for no other."""
+
+
+class Keep:
+    """A message for the engine to keep, give an offset, and pass on to whoever asked for its channel.
+
+    Args:
+        group: Its group's name.
+        channel: Its group's channel.
+        data: The message.
+        policy: How much of the group's history is kept.
+        idempotency_key: Names the message within its group, so that it is kept once; `None`: nothing does.
+        position_wanted: Whether its answer has to be a `Kept`.
+    """
+
+    __slots__ = ("channel", "data", "group", "idempotency_key", "policy", "position_wanted")
+
+    def __init__(
+        self,
+        group: str,
+        channel: str,
+        data: bytes,
+        policy: HistoryPolicy,
+        idempotency_key: str | None = None,
+        *,
+        position_wanted: bool = False,
+    ) -> None:
+        self.group = group
+        self.channel = channel
+        self.data = data
+        self.policy = policy
+        self.idempotency_key = idempotency_key
+        self.position_wanted = position_wanted
+
+
+Answered: TypeAlias = Callable[[Keep, Kept | BrokerUnavailableError | None], None]
+"""Take the engine's answer to a message: it is kept, `None` for short where no position is wanted; or it is
+refused, and why. It never raises and never waits. There is none for what a link had on its way at its end."""
+
+
+class Found(NamedTuple):
+    """What an engine keeps of a group; as `gateway.broker.contract.History`, with messages for publications.
+
+    Args:
+        messages: Place and content of each, in order.
+        newest: The position of the group's newest message; where there is none, one before any later.
+        floor: No message of the group lies between this offset and the first of `messages`, or `newest`.
+        whole: Whether everything that came to the group within the policy's seconds is kept still.
+    """
+
+    messages: Sequence[tuple[Place, bytes]]
+    newest: Position
+    floor: int
+    whole: bool
 
 
 class Link(Protocol):
@@ -74,6 +157,24 @@ class Link(Protocol):
 
         They are written before this waits for the first time, so that what another task sends meanwhile
         comes behind them.
+        """
+
+    async def keep(self, messages: Sequence[Keep], answered: Answered) -> None:
+        """Send messages that the engine keeps, in this order; return when there is room for more.
+
+        Each is answered once, in any order, before this returns or after, as long as the link lives. What the
+        engine refuses, or cannot keep at all, is an answer, and neither an error nor the end of the link.
+        """
+
+    async def history(
+        self, group: str, channel: str, policy: HistoryPolicy, since: int | None, limit: int
+    ) -> Found:
+        """Read what the engine keeps of a group; arguments and answer as those of `Broker.history`.
+
+        `subscribe` has returned for every channel that was asked for before.
+
+        Raises:
+            BrokerUnavailableError: If the engine cannot do it at all, or not now. The link goes on.
         """
 
     async def claim(self, key: str, seconds: float) -> bool:

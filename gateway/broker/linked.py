@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from gateway.broker.backlog import Backlog
 from gateway.broker.channels import Channels
-from gateway.broker.contract import BrokerStatus, BrokerUnavailableError, MessageTooBigError
+from gateway.broker.contract import (
+    BrokerStatus,
+    BrokerUnavailableError,
+    History,
+    MessageTooBigError,
+    no_history,
+)
 from gateway.broker.keeper import Keeper
+from gateway.broker.link import Keep
+from gateway.broker.losses import Losses
 from gateway.broker.outbox import BATCH_BYTES, Outbox
 from gateway.broker.subscriptions import Subscriptions
 from gateway.broker.wire import Wire, WireError
 
 if TYPE_CHECKING:
-    from gateway.broker.contract import Deliver, Note, Notified, OnGap, Publication
-    from gateway.broker.link import Link, MakeLink
+    from collections.abc import Callable, Coroutine
+
+    from gateway.broker.contract import (
+        Deliver,
+        HistoryOf,
+        HistoryPolicy,
+        Kept,
+        Note,
+        Notified,
+        OnGap,
+        Publication,
+    )
+    from gateway.broker.link import Found, Link, MakeLink, Place
     from gateway.config import LinkedBrokerConfig
     from gateway.observe.logs import Logger
 
 __all__ = ["LinkedBroker"]
 
+Answer = TypeVar("Answer")
+
 _COMPLAINT_SECONDS: Final = 1.0
+
+_KEY_BYTES: Final = 128
+"""Bytes by which an idempotency key may make a message longer, whatever the engine does with it."""
 
 
 class LinkedBroker:
@@ -29,14 +54,25 @@ class LinkedBroker:
     A publication goes to this node's members at once, and into the outbox, which one task empties through
     the link. What comes back of it is known by the node's name, and dropped.
 
+    That of a group with history goes into the backlog instead, which another task empties; it goes to this
+    node's members when the engine passes it on, as on every other node.
+
     Args:
         config: The settings.
         node: The node's name; no other node has it.
         log: Where log lines go.
         make_link: Makes a link to the engine.
+        history_of: Gives how much history a group keeps.
     """
 
-    def __init__(self, config: LinkedBrokerConfig, node: str, log: Logger, make_link: MakeLink) -> None:
+    def __init__(
+        self,
+        config: LinkedBrokerConfig,
+        node: str,
+        log: Logger,
+        make_link: MakeLink,
+        history_of: HistoryOf = no_history,
+    ) -> None:
         self.status = BrokerStatus(patience_seconds=2 * config.probe_interval_seconds)
         self._config = config
         self._log = log
@@ -44,10 +80,22 @@ class LinkedBroker:
         self._channels = Channels(config.prefix, node)
         self._wire = Wire(node, config.max_message_bytes)
         self._outbox = Outbox(self._wire, self._channels, config.send_buffer_bytes)
+        self._history_of = None if history_of is no_history else history_of
+        self._backlog = Backlog(config.send_buffer_bytes, self._refused)
+        self._losses = Losses(self._loop, self.notify, self._tell_of_any_loss)
         self._subscriptions = Subscriptions(self._loop, self._channels, self._outbox.filled.set)
         fixed = (self._channels.probe, self._channels.notices)
         self._keeper = Keeper(
-            config, self.status, self._outbox, self._subscriptions, fixed, make_link, self._limit, log
+            config,
+            self.status,
+            self._outbox,
+            self._backlog,
+            self._losses,
+            self._subscriptions,
+            fixed,
+            make_link,
+            self._limit,
+            log,
         )
         self._limit(None)
         self._deliver: Deliver | None = None
@@ -75,6 +123,8 @@ class LinkedBroker:
         self._deliver = self._notified = self._on_gap = None
         self._subscriptions.close()
         await self._keeper.stop()
+        self._backlog.close()
+        self._losses.close()
 
     def subscribe(self, group: str) -> None:
         """Receive a group."""
@@ -94,11 +144,16 @@ class LinkedBroker:
         """Deliver at once to this node's members, and put the rest on its way.
 
         Raises:
-            BrokerUnavailableError: If the settings say `refuse`, and there is no connection or no room.
+            BrokerUnavailableError: If the settings say `refuse`, and there is no connection or no room; for
+                a group with history also if there is no room, whatever they say.
             MessageTooBigError: If it is over `max_message_bytes`, or the engine's own limit.
         """
         if self._deliver is None:
             return 0
+        if self._history_of is not None:
+            policy = self._history_of(publication.group)
+            if policy is not None:
+                return self._publish_kept(publication, policy)
         packed = self._wire.pack(publication)
         self._check_size(len(packed) + self._wire.overhead)
         refusing = self._config.when_down == "refuse"
@@ -145,12 +200,20 @@ class LinkedBroker:
         Raises:
             BrokerUnavailableError: If it is not connected, or does not answer.
         """
+        return await self._in_time(lambda link: link.claim(key, seconds))
+
+    async def _in_time(self, ask: Callable[[Link], Coroutine[None, None, Answer]]) -> Answer:
+        """Ask the engine something.
+
+        Raises:
+            BrokerUnavailableError: If it is not connected, or does not answer.
+        """
         link = self._keeper.link
         if link is None or self._deliver is None:
             raise BrokerUnavailableError("not connected")
         try:
             async with asyncio.timeout(self._config.probe_timeout_seconds):
-                return await link.claim(key, seconds)
+                return await ask(link)
         except BrokerUnavailableError:
             raise
         except TimeoutError:
@@ -159,13 +222,88 @@ class LinkedBroker:
             # The library's error, whichever it is: in any case there is no answer.
             raise BrokerUnavailableError(f"no answer: {type(exc).__name__}") from exc
 
+    # Groups with history.
+
+    def _policy(self, group: str) -> HistoryPolicy:
+        policy = None if self._history_of is None else self._history_of(group)
+        if policy is None:
+            raise ValueError("the group keeps no history")
+        return policy
+
+    def _make_keep(
+        self, publication: Publication, policy: HistoryPolicy, key: str | None, *, position_wanted: bool
+    ) -> Keep:
+        data = self._wire.publication(self._wire.pack(publication))
+        self._check_size(len(data) if key is None else len(data) + _KEY_BYTES)
+        if not self._backlog.has_room(len(data)):
+            raise BrokerUnavailableError("too much waits to be kept")
+        group = publication.group
+        channel = self._subscriptions.channel_of(group)
+        return Keep(group, channel, data, policy, key, position_wanted=position_wanted)
+
+    def _publish_kept(self, publication: Publication, policy: HistoryPolicy) -> int:
+        if self._config.when_down == "refuse" and self._keeper.link is None:
+            raise BrokerUnavailableError("not connected")
+        self._backlog.add(self._make_keep(publication, policy, None, position_wanted=False))
+        return 0
+
+    async def store(self, publication: Publication, idempotency_key: str | None = None) -> Kept:
+        """Have the engine keep it, behind all that was published before.
+
+        Raises:
+            BrokerUnavailableError: If it is not connected, does not answer, or refuses.
+            MessageTooBigError: If it is over `max_message_bytes`, or the engine's own limit.
+            ValueError: If the group keeps no history.
+        """
+        policy = self._policy(publication.group)
+        keep = self._make_keep(publication, policy, idempotency_key, position_wanted=True)
+
+        async def ask(_: Link) -> Kept:
+            return await self._backlog.ask(keep)
+
+        return await self._in_time(ask)
+
+    async def history(self, group: str, since: int | None, limit: int) -> History:
+        """Ask the engine what it keeps.
+
+        Raises:
+            BrokerUnavailableError: If it is not connected, or does not answer.
+            ValueError: If the group keeps no history.
+        """
+        policy = self._policy(group)
+
+        async def ask(link: Link) -> Found:
+            await self._keeper.subscribed()
+            return await link.history(group, self._subscriptions.channel_of(group), policy, since, limit)
+
+        found = await self._in_time(ask)
+        publications = []
+        for place, data in found.messages:
+            try:
+                publications.append(self._wire.read_kept(data, group, place))
+            except WireError as exc:
+                self._drop(exc, data)  # which shows: the next one names it as the one before
+        return History(tuple(publications), found.newest, found.floor, found.whole)
+
+    def _refused(self, keep: Keep, error: BrokerUnavailableError) -> None:
+        self.status.publications_refused += 1
+        self._losses.add((keep.group,))
+        self._complain("broker_publication_refused", why=error.fact, refused=self.status.publications_refused)
+
+    def _tell_of_any_loss(self) -> None:
+        self._outbox.note_loss()
+        if self._on_gap is not None:
+            self._on_gap()
+
     # What arrives.
 
-    def _receive(self, channel: str, data: bytes) -> None:
+    def _receive(self, channel: str, data: bytes, place: Place | None = None) -> None:
         if self._deliver is None:
             return
         try:
-            if channel == self._channels.probe:
+            if place is not None:
+                self._take_kept(channel, data, place)
+            elif channel == self._channels.probe:
                 self._keeper.answered(data)
             elif self._wire.is_own(data):
                 self.status.dropped["own"] += 1
@@ -174,8 +312,21 @@ class LinkedBroker:
             else:
                 self._take_publications(channel, data)
         except WireError as exc:
-            self.status.dropped[exc.reason] += 1
-            self._complain("broker_message_dropped", reason=exc.reason, bytes=len(data))
+            self._drop(exc, data)
+
+    def _drop(self, error: WireError, data: bytes) -> None:
+        self.status.dropped[error.reason] += 1
+        self._complain("broker_message_dropped", reason=error.reason, bytes=len(data))
+
+    def _take_kept(self, channel: str, data: bytes, place: Place) -> None:
+        group = self._subscriptions.group_of(channel)
+        if group is None or self._deliver is None:
+            return  # left a moment ago
+        publication = self._wire.read_kept(data, group, place)
+        try:
+            self._deliver(publication)
+        except Exception as exc:  # noqa: BLE001 - the link does not end by it
+            self._complain("broker_delivery_failed", exc_info=exc)
 
     def _take_publications(self, channel: str, data: bytes) -> None:
         group = self._subscriptions.group_of(channel)
@@ -190,6 +341,7 @@ class LinkedBroker:
     def _take_notice(self, data: bytes) -> None:
         note = self._wire.read_notice(data)
         if note is None and self._on_gap is not None:
+            self.status.blind_since = self._loop.time()
             self._on_gap()
         elif note is not None and self._notified is not None:
             try:

@@ -83,6 +83,11 @@ class Subscriptions:
         """Give the group of a channel; `None` if it is not received."""
         return self._group_of.get(channel)
 
+    @property
+    def told(self) -> bool:
+        """Whether there is nothing that the engine has to be told."""
+        return not self._untold
+
     def take(self) -> tuple[list[str], list[str]]:
         """Give the channels that the engine has to be asked for, and those to be left."""
         untold, self._untold = self._untold, {}

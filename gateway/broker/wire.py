@@ -1,6 +1,7 @@
 """The form of messages between nodes: one byte for its version, then msgpack. Plain data, never code.
 
-A message of a group is `[node, [[message, exclude, key], ...]]`; one to all nodes is `[node, note]`, where
+A message of a group is `[node, [[message, exclude, key], ...]]`, with one publication where the group keeps
+history; offset and epoch come beside it, in the engine's own form. One to all nodes is `[node, note]`, where
 `null` for the note says that some of the node's publications were lost. A text travels as msgpack's text, a
 binary message as its bytes.
 """
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.broker.contract import Note
+    from gateway.broker.link import Place
 
 __all__ = ["VERSION", "Wire", "WireError"]
 
@@ -25,7 +27,8 @@ VERSION: Final = 1
 """Version of the form. Nodes of another one drop what they get, so that a change is told by a new number."""
 
 _VERSION_BYTE: Final = bytes([VERSION])
-_PAIR: Final = b"\x92"  # msgpack: an array of two
+_ONE: Final = b"\x91"  # msgpack: an array of one
+_PAIR: Final = b"\x92"
 
 
 class WireError(GatewayError):
@@ -91,6 +94,10 @@ class Wire:
         """Make a message of packed publications of one group."""
         return self._head + _ENCODER.encode([msgspec.Raw(one) for one in packed])
 
+    def publication(self, packed: bytes) -> bytes:
+        """Make a message of one packed publication."""
+        return self._head + _ONE + packed
+
     def note(self, note: Note) -> bytes:
         """Make a message of a note.
 
@@ -128,6 +135,18 @@ class Wire:
                 raise WireError("junk")
             publications.append(Publication(group, one.message, one.exclude, one.key))
         return publications
+
+    def read_kept(self, data: bytes, group: str, place: Place) -> Publication:
+        """Take a message apart that the engine keeps: it holds one publication.
+
+        Raises:
+            WireError: If it does not.
+        """
+        publications = self.read_publications(data, group)
+        if len(publications) != 1 or place.offset < 1:
+            raise WireError("junk")
+        _, message, exclude, key, *_ = publications[0]
+        return Publication(group, message, exclude, key, *place)
 
     def read_notice(self, data: bytes) -> Note | None:
         """Take a message to all nodes apart; `None` says that publications of its node were lost.

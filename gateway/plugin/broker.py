@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic
 import pydantic
 from typing_extensions import TypeVar
 
-from gateway.broker.contract import BrokerStatus
+from gateway.broker.contract import BrokerStatus, BrokerUnavailableError, no_history
 from gateway.plugin.handler import Options, find_options_model
 
 if TYPE_CHECKING:
-    from gateway.broker.contract import Deliver, Note, Notified, OnGap, Publication
+    from gateway.broker.contract import (
+        Deliver,
+        History,
+        HistoryOf,
+        Kept,
+        Note,
+        Notified,
+        OnGap,
+        Publication,
+    )
     from gateway.observe.logs import Logger
 
 __all__ = ["PluginBroker"]
@@ -34,6 +43,9 @@ class PluginBroker(ABC, Generic[OptionsType]):
     options_model: ClassVar[type[pydantic.BaseModel]] = Options
     """The model of the broker's options: taken from the base, as in `class Mine(PluginBroker[MyOptions])`."""
 
+    keeps_history: ClassVar[bool] = False
+    """Whether it has `store` and `history`; where it has not, no group may have `history`."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         model = find_options_model(cls, PluginBroker)
@@ -46,6 +58,8 @@ class PluginBroker(ABC, Generic[OptionsType]):
         self.log = log
         self.status = BrokerStatus()
         """How it is. As it is made it always counts as up; with `patience_seconds` set, `/readyz` looks."""
+        self.history_of: HistoryOf = no_history
+        """Gives how much history a group keeps; set before `start`."""
 
     @abstractmethod
     async def start(self, deliver: Deliver, notified: Notified, on_gap: OnGap) -> None:
@@ -74,3 +88,19 @@ class PluginBroker(ABC, Generic[OptionsType]):
     @abstractmethod
     async def claim(self, key: str, seconds: float) -> bool:
         """Be the first of all nodes to name a key; tell whether that is so."""
+
+    async def store(self, publication: Publication, idempotency_key: str | None = None) -> Kept:  # noqa: ARG002
+        """Publish to a group with history, and wait until the engine has it.
+
+        Raises:
+            BrokerUnavailableError: Unless a broker has its own.
+        """
+        raise BrokerUnavailableError("keeps no history")
+
+    async def history(self, group: str, since: int | None, limit: int) -> History:  # noqa: ARG002
+        """Read what a group keeps.
+
+        Raises:
+            BrokerUnavailableError: Unless a broker has its own.
+        """
+        raise BrokerUnavailableError("keeps no history")

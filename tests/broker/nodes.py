@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nats_server import NatsServer
 from valkey_server import ValkeyServer
 
+from gateway.broker.contract import HistoryPolicy, no_history
 from gateway.broker.memory import MemoryBroker
 from gateway.broker.nats import NatsBroker
 from gateway.broker.valkey import ValkeyBroker
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from gateway.broker.contract import Broker, Note, Publication
+    from gateway.broker.contract import Broker, HistoryOf, Note, Publication
 
 PATIENCE_SECONDS = 10
 
@@ -134,6 +135,10 @@ class Side:
         """Wait for the next publication."""
         return await asyncio.wait_for(self._publications.get(), PATIENCE_SECONDS)
 
+    async def next_ones(self, number: int) -> list[Publication]:
+        """Wait for so many publications."""
+        return [await self.next() for _ in range(number)]
+
     async def next_note(self) -> Note:
         """Wait for the next note."""
         return await asyncio.wait_for(self._notes.get(), PATIENCE_SECONDS)
@@ -144,26 +149,40 @@ class Side:
         return self._publications.empty() and self._notes.empty()
 
 
-def make_side(servers: Servers, kind: str, name: str = "one", **options: Any) -> Side:
+def make_side(
+    servers: Servers, kind: str, name: str = "one", *, history_of: HistoryOf = no_history, **options: Any
+) -> Side:
     """Make a broker that is not started, as one node has it.
 
     Args:
         servers: The servers.
         kind: Of the broker.
         name: The node's.
+        history_of: Gives how much history a group keeps.
         options: Settings; without `urls` it is the server that all tests share.
     """
     if kind == "memory":
-        return Side(lambda _: MemoryBroker())
+        return Side(lambda _: MemoryBroker(history_of, options.get("idempotency_seconds", 120)))
     settings = {"probe_interval_seconds": 0.02, "probe_timeout_seconds": 4, "type": kind, **options}
     settings.setdefault("prefix", secrets.token_hex(4))
     if "urls" not in settings:
         settings["urls"] = [getattr(servers, kind).url]
     if kind == "valkey":
         valkey = ValkeyBrokerConfig.model_validate(settings)
-        return Side(lambda log: ValkeyBroker(valkey, name, log))
+        return Side(lambda log: ValkeyBroker(valkey, name, log, history_of))
     nats = NatsBrokerConfig.model_validate(settings)
-    return Side(lambda log: NatsBroker(nats, name, log))
+    return Side(lambda log: NatsBroker(nats, name, log, history_of))
+
+
+def some_history(group: str) -> HistoryPolicy | None:
+    """Give how much history a group keeps by the beginning of its name: much, unless it says otherwise."""
+    if group.startswith("plain"):
+        return None
+    if group.startswith("short"):
+        return HistoryPolicy("short*", 5, 60)
+    if group.startswith("brief"):
+        return HistoryPolicy("brief*", 100, 0.3)
+    return HistoryPolicy("*", 100, 60)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -47,6 +48,12 @@ class ServerProcess:
         """End it at once, as a crash would."""
         os.kill(self.pid, signal.SIGKILL)
         self._wait()
+
+    def forget(self) -> None:
+        """Lose all its data, between its end and the next start."""
+        for folder in self.folder.iterdir():
+            if folder.is_dir():
+                shutil.rmtree(folder)
 
     def hold(self) -> None:
         """Stop it where it stands; its TCP connections stay."""

@@ -70,6 +70,8 @@ class TcpProxy:
         try:
             while data := await reader.read(65_536):
                 await self._flows.wait()
+                if writer.transport.is_closing():
+                    break
                 writer.write(data)
                 await writer.drain()
         except OSError:

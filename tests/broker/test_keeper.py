@@ -12,8 +12,15 @@ import pytest
 from nodes import until
 
 from gateway.broker import keeper
-from gateway.broker.contract import BrokerUnavailableError, Publication
-from gateway.broker.link import LinkError
+from gateway.broker.contract import (
+    BrokerUnavailableError,
+    HistoryPolicy,
+    Kept,
+    MessageTooBigError,
+    Position,
+    Publication,
+)
+from gateway.broker.link import Found, LinkError, Place
 from gateway.broker.linked import LinkedBroker
 from gateway.config import NatsBrokerConfig
 from gateway.observe.logs import make_logger
@@ -21,13 +28,18 @@ from gateway.observe.logs import make_logger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from gateway.broker.link import Receive
+    from gateway.broker.link import Answered, Keep, Receive
 
 
 async def turns() -> None:
     """Let the loop turn often enough for whatever is due."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+def history_of(group: str) -> HistoryPolicy | None:
+    """Give the policy of rooms."""
+    return HistoryPolicy("room:*", 10, 60.0) if group.startswith("room:") else None
 
 
 class Engine:
@@ -42,6 +54,10 @@ class Engine:
         self.room = asyncio.Event()
         self.room.set()
         self.most_bytes = 1_000_000
+        self.kept: list[tuple[str, bytes]] = []
+        self.keeps = "answered"
+        self.grants = asyncio.Event()
+        self.grants.set()
 
     def link(self, url: str, receive: Receive) -> EngineLink:
         """Make a link."""
@@ -74,7 +90,8 @@ class EngineLink:
             raise ConnectionRefusedError("nobody there")
 
     async def subscribe(self, channels: Sequence[str]) -> None:
-        """Note it."""
+        """Note it, when the engine grants it."""
+        await self._engine.grants.wait()
         self.channels += channels
 
     async def unsubscribe(self, channels: Sequence[str]) -> None:
@@ -89,6 +106,28 @@ class EngineLink:
                 if channel in self.channels:
                     asyncio.get_running_loop().call_soon(self._receive, channel, data)
         await self._engine.room.wait()
+
+    async def keep(self, messages: Sequence[Keep], answered: Answered) -> None:
+        """Keep them all, refuse them, or say nothing; what is kept comes back later."""
+        loop = asyncio.get_running_loop()
+        for message in messages:
+            outcome: Any = BrokerUnavailableError("full")
+            if self._engine.keeps != "refused":
+                self._engine.kept.append((message.group, message.data))
+                offset = len(self._engine.kept)
+                outcome = Kept(Position(offset, "e")) if message.position_wanted else None
+                loop.call_soon(self._receive, message.channel, message.data, Place(offset, offset - 1, "e"))
+            if self._engine.keeps != "silent":
+                loop.call_soon(answered, message, outcome)
+
+    async def history(self, group: str, channel: str, *_: Any) -> Found:
+        """Give all of the group; and an epoch that says whether its channel is asked for."""
+        messages = [
+            (Place(offset, 0, "e"), data)
+            for offset, (kept, data) in enumerate(self._engine.kept, 1)
+            if kept == group
+        ]
+        return Found(messages, Position(len(messages), str(channel in self.channels)), 0, whole=True)
 
     async def claim(self, key: str, seconds: float) -> bool:
         """Fail as libraries do."""
@@ -117,11 +156,11 @@ class Rig:
         self.broker: LinkedBroker
 
     def make(self, **settings: Any) -> LinkedBroker:
-        """Make the broker."""
+        """Make the broker; groups whose name begins with `room:` keep history."""
         settings = {"type": "nats", "probe_interval_seconds": 0.01, "probe_timeout_seconds": 5, **settings}
         config = NatsBrokerConfig.model_validate(settings)
         log = make_logger("debug", "json", self.stream)
-        self.broker = LinkedBroker(config, "one", log, self.engine.link)
+        self.broker = LinkedBroker(config, "one", log, self.engine.link, history_of)
         return self.broker
 
     async def start(self, **settings: Any) -> LinkedBroker:
@@ -479,3 +518,229 @@ async def test_a_broker_that_was_never_started(rig: Rig) -> None:
     assert broker.notify({}) == 0
     broker.subscribe("news")
     broker.unsubscribe("news")
+
+
+class TestKept:
+    """Publications to groups with history, which the engine keeps."""
+
+    @pytest.fixture
+    async def arrived(self, rig: Rig) -> list[Publication]:
+        """What the node that the rig starts gets; it has a member in `room:1`."""
+        broker = await rig.start(probe_timeout_seconds=0.05)
+        found: list[Publication] = []
+        broker._deliver = lambda publication: found.append(publication) or 1
+        broker.subscribe("room:1")
+        return found
+
+    @pytest.fixture
+    def notes(self, rig: Rig, arrived: list[Publication]) -> list[Any]:
+        """The notes that it gets."""
+        del arrived
+        found: list[Any] = []
+        rig.broker._notified = lambda note: found.append(note) or 1
+        return found
+
+    @staticmethod
+    def texts(rig: Rig) -> list[Any]:
+        """Give what the engine has kept."""
+        return [rig.broker._wire.read_publications(data, "")[0].message for _, data in rig.engine.kept]
+
+    def end(self, rig: Rig) -> None:
+        """End the link, and let no other be made."""
+        rig.engine.refusing = {"nats://127.0.0.1:4222"}
+        rig.engine.links[-1].ended.set_result(LinkError("gone"))
+
+    async def test_they_come_back_from_the_engine(self, rig: Rig, arrived: list[Publication]) -> None:
+        """Nobody gets them before, and everyone gets them with their place, the publisher's node too."""
+        assert [rig.broker.publish(Publication("room:1", text)) for text in "ab"] == [0, 0]
+        assert arrived == []
+        await until(lambda: len(arrived) == 2)
+        assert arrived == [
+            Publication("room:1", "a", offset=1, previous=0, epoch="e"),
+            Publication("room:1", "b", offset=2, previous=1, epoch="e"),
+        ]
+        assert rig.broker.status.dropped == {}
+
+    async def test_they_wait_for_a_link(self, rig: Rig, arrived: list[Publication]) -> None:
+        """And leave through the next one in their order, with no loss told; a stored one does not wait."""
+        self.end(rig)
+        await until(lambda: not rig.broker.status.connected)
+        for number in range(3):
+            rig.broker.publish(Publication("room:1", str(number)))
+        with pytest.raises(BrokerUnavailableError, match="not connected"):
+            await rig.broker.store(Publication("room:1", "x"))
+        rig.engine.refusing = set()
+        await until(lambda: len(arrived) == 3)
+        assert self.texts(rig) == ["0", "1", "2"]
+        status = rig.broker.status
+        assert (status.publications_lost, status.publications_unproved) == (0, 0)
+        assert (rig.broker._channels.notices, rig.broker._wire.loss()) not in rig.engine.links[-1].sent
+
+    async def test_only_so_many_bytes_wait(self, rig: Rig, arrived: list[Publication]) -> None:
+        """Above the limit whoever publishes is told, since the engine would not get it."""
+        rig.broker._backlog._most_bytes = 1000
+        self.end(rig)
+        await until(lambda: not rig.broker.status.connected)
+        rig.broker.publish(Publication("room:1", "x" * 600))
+        with pytest.raises(BrokerUnavailableError, match="too much waits to be kept"):
+            rig.broker.publish(Publication("room:1", "y" * 600))
+        rig.engine.refusing = set()
+        await until(lambda: len(arrived) == 1)
+        rig.broker.publish(Publication("room:1", "z" * 600))
+        await until(lambda: len(arrived) == 2)
+
+    async def test_what_was_on_its_way_is_told_as_lost(
+        self, rig: Rig, arrived: list[Publication], notes: list[Any]
+    ) -> None:
+        """It may be kept or not, so that it is not sent again; all nodes are told of its groups, by name."""
+        rig.engine.keeps = "silent"
+        for group in ("room:2", "room:1", "room:1"):
+            rig.broker.publish(Publication(group, "x"))
+        await until(lambda: len(rig.engine.kept) == 3)
+        storing = asyncio.ensure_future(rig.broker.store(Publication("room:3", "x")))
+        await until(lambda: len(rig.engine.kept) == 4)
+        rig.broker.publish(Publication("news", "no history"))
+        self.end(rig)
+        await until(lambda: bool(notes))
+        assert notes == [{"order": "lost", "groups": ["room:1", "room:2", "room:3"]}]
+        with pytest.raises(BrokerUnavailableError, match="not connected"):
+            await storing
+        rig.engine.keeps = "answered"
+        rig.engine.refusing = set()
+        told = (rig.broker._channels.notices, rig.broker._wire.note(notes[0]))
+        await until(lambda: told in rig.engine.links[-1].sent)
+        await until(lambda: rig.gaps == 1)
+        assert len(rig.engine.kept) == 4
+        assert rig.broker.status.publications_unproved + rig.broker.status.publications_lost == 5
+
+    async def test_what_is_never_answered_is_told_as_lost(
+        self, rig: Rig, arrived: list[Publication], notes: list[Any]
+    ) -> None:
+        """An engine that carries but does not keep is found out, within the time of a probe and one more."""
+        rig.engine.keeps = "silent"
+        rig.broker.publish(Publication("room:1", "x"))
+        with pytest.raises(BrokerUnavailableError, match="no answer in time"):
+            await rig.broker.store(Publication("room:2", "x"))
+        await until(lambda: rig.broker.status.publications_unproved == 2)
+        await until(lambda: sum(len(note["groups"]) for note in notes) == 2)
+        assert rig.broker.status.connected
+
+    async def test_what_is_refused_is_told_as_lost(
+        self, rig: Rig, arrived: list[Publication], notes: list[Any]
+    ) -> None:
+        """It is counted and logged; whoever stores is told, and no one else has to be."""
+        rig.engine.keeps = "refused"
+        with pytest.raises(BrokerUnavailableError, match="full"):
+            await rig.broker.store(Publication("room:3", "x"))
+        assert notes == []
+        for group in ("room:1", "room:2", "room:1"):
+            rig.broker.publish(Publication(group, "x"))
+        await until(lambda: bool(notes))
+        assert notes == [{"order": "lost", "groups": ["room:1", "room:2"]}]
+        assert rig.broker.status.publications_refused == 3
+        assert rig.broker.status.publications_unproved == 0
+        lines = [line for line in rig.log if line["event"] == "broker_publication_refused"]
+        assert [(line["why"], line["refused"]) for line in lines] == [("full", 1)]
+        assert arrived == []
+
+    async def test_it_is_told_where_there_is_room_for_no_note(
+        self, rig: Rig, arrived: list[Publication]
+    ) -> None:
+        """Then all nodes learn that anything may be lost, this one too."""
+        rig.engine.keeps = "silent"
+        rig.broker.publish(Publication("room:1", "x"))
+        await until(lambda: len(rig.engine.kept) == 1)
+        rig.engine.refusing = {"nats://127.0.0.1:4222"}
+        rig.broker._outbox._notice_bytes = 1_048_576
+        rig.engine.links[-1].ended.set_result(LinkError("gone"))
+        await until(lambda: rig.gaps == 1)
+        assert [entry.tells_of_loss for entry in rig.broker._outbox._entries][-1]
+        assert not rig.broker.status.connected
+
+    async def test_a_slow_engine_holds_up_nothing_else(
+        self, rig: Rig, arrived: list[Publication], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What needs no history goes its own way, while the keeping of others waits."""
+
+        async def wait(*_: object) -> None:
+            await asyncio.Event().wait()
+
+        link = rig.engine.links[-1]
+        monkeypatch.setattr(link, "keep", wait)
+        rig.broker.publish(Publication("room:1", "x"))
+        rig.broker.publish(Publication("news", "y"))
+        channel = rig.broker._channels.of_group("news")
+        await until(lambda: any(found == channel for found, _ in link.sent))
+
+    async def test_a_stop_waits_for_the_answers(self, rig: Rig, arrived: list[Publication]) -> None:
+        """What was published at the very end is kept before the link is closed."""
+        for number in range(3000):
+            rig.broker.publish(Publication("room:1", str(number)))
+        await rig.broker.stop()
+        assert self.texts(rig) == [str(number) for number in range(3000)]
+        assert rig.engine.links[-1].closed
+
+    async def test_storing_gives_the_position(self, rig: Rig, arrived: list[Publication]) -> None:
+        """Behind whatever was published before, even in the same turn."""
+        rig.broker.publish(Publication("room:1", "a"))
+        assert await rig.broker.store(Publication("room:1", "b"), "key") == Kept(Position(2, "e"))
+        assert self.texts(rig) == ["a", "b"]
+
+    async def test_history_waits_for_subscriptions(self, rig: Rig, arrived: list[Publication]) -> None:
+        """What is asked for is in force before the engine is asked what it has."""
+        rig.broker.subscribe("room:7")
+        assert (await rig.broker.history("room:7", None, 10)).newest.epoch == "True"
+        rig.engine.grants.clear()
+        rig.broker.subscribe("room:8")
+        await until(lambda: rig.broker._subscriptions.told)
+        asking = asyncio.ensure_future(rig.broker.history("room:8", None, 10))
+        await turns()
+        assert not asking.done()
+        rig.engine.grants.set()
+        assert (await asking).newest.epoch == "True"
+
+    async def test_history_does_not_outlive_its_link(self, rig: Rig, arrived: list[Publication]) -> None:
+        """Who waits for a subscription is told when the link ends."""
+        rig.engine.grants.clear()
+        rig.broker.subscribe("room:8")
+        asking = asyncio.ensure_future(rig.broker.history("room:8", None, 10))
+        await turns()
+        self.end(rig)
+        with pytest.raises(BrokerUnavailableError, match="no answer"):
+            await asking
+        rig.engine.grants.set()
+
+    async def test_junk_in_a_history_is_left_out(self, rig: Rig, arrived: list[Publication]) -> None:
+        """It is counted; what is read is what the wire can read."""
+        await rig.broker.store(Publication("room:1", "a"))
+        rig.engine.kept.append(("room:1", b"junk"))
+        await rig.broker.store(Publication("room:1", "b"))
+        found = await rig.broker.history("room:1", None, 10)
+        assert [(one.offset, one.message) for one in found.publications] == [(1, "a"), (3, "b")]
+        assert sum(rig.broker.status.dropped.values()) == 1
+
+    async def test_groups_without_history(self, rig: Rig, arrived: list[Publication]) -> None:
+        """They cannot be stored to, and have nothing to read."""
+        with pytest.raises(ValueError, match="keeps no history"):
+            await rig.broker.store(Publication("news", "x"))
+        with pytest.raises(ValueError, match="keeps no history"):
+            await rig.broker.history("news", None, 1)
+
+    async def test_what_is_too_big(self, rig: Rig, arrived: list[Publication]) -> None:
+        """A key takes room beside the message."""
+        rig.broker._most_bytes = 1000
+        size = (
+            1000 - len(rig.broker._wire.publication(rig.broker._wire.pack(Publication("", "x" * 500)))) + 500
+        )
+        await rig.broker.store(Publication("room:1", "x" * size))
+        with pytest.raises(MessageTooBigError):
+            await rig.broker.store(Publication("room:1", "x" * size), "key")
+        with pytest.raises(MessageTooBigError):
+            rig.broker.publish(Publication("room:1", "x" * (size + 1)))
+
+    async def test_where_publications_are_refused_while_it_is_down(self, rig: Rig) -> None:
+        """Those to groups with history are, too."""
+        rig.engine.refusing = {"nats://127.0.0.1:4222"}
+        broker = await rig.start(when_down="refuse")
+        with pytest.raises(BrokerUnavailableError, match="not connected"):
+            broker.publish(Publication("room:1", "x"))

@@ -10,6 +10,7 @@ import pytest
 from nodes import until
 from websockets.exceptions import InvalidStatus
 
+from gateway.core import neighbours
 from gateway.server import shared_counts
 from gateway.testing import Served, serve
 
@@ -106,14 +107,14 @@ async def test_a_node_that_falls_silent_is_forgotten(
     start: Callable[..., Awaitable[Served]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a gateway said that is gone without a word does not count for long; when it is back, it does."""
-    monkeypatch.setattr(shared_counts, "_BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(shared_counts, "BEAT_SECONDS", 0.05)
     one, two = await start("max_connections_per_user: 2"), await start("max_connections_per_user: 2")
     async with connect(one, "/user", "ann"):
         await until(knows(two, "user", "ann", 1))
-        monkeypatch.setattr(shared_counts, "_SILENT_SECONDS", -1.0)
+        monkeypatch.setattr(neighbours, "SILENT_SECONDS", -1.0)
         await until(lambda: not two.gateway._listener._gate._shared._others)
         assert knows(two, "user", "ann", 0)()
-        monkeypatch.setattr(shared_counts, "_SILENT_SECONDS", 7.0)
+        monkeypatch.setattr(neighbours, "SILENT_SECONDS", 7.0)
         await until(knows(two, "user", "ann", 1))
 
 
@@ -137,4 +138,4 @@ async def test_a_poisoned_note_changes_nothing(start: Callable[..., Awaitable[Se
     shared = server.gateway._listener._gate._shared
     with pytest.raises(ValueError, match="not a note of counts"):
         server.node.note_takers["counts"](note)
-    assert (shared._others, dict(shared._total)) == ({}, {})
+    assert (len(shared._others), dict(shared._total)) == (0, {})

@@ -33,7 +33,7 @@ async def test_a_broker_that_has_not_started_reaches_no_one() -> None:
 async def test_claims_end_in_the_order_of_their_ends() -> None:
     """A claim ends at its own time, whenever it was made, and what has ended is forgotten."""
     now = 100.0
-    broker = MemoryBroker(lambda: now)
+    broker = MemoryBroker(clock=lambda: now)
     await broker.start(lambda _: 0, lambda _: 0, lambda: None)
     assert await broker.claim("long", 20)
     assert await broker.claim("short", 5)
@@ -51,7 +51,7 @@ async def test_claims_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the limit a new key is neither granted nor denied, until an old one has ended."""
     monkeypatch.setattr(memory, "MOST_CLAIMS", 2)
     now = 0.0
-    broker = MemoryBroker(lambda: now)
+    broker = MemoryBroker(clock=lambda: now)
     await broker.start(lambda _: 0, lambda _: 0, lambda: None)
     assert await broker.claim("a", 1)
     assert await broker.claim("b", 2)

@@ -10,13 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.broker.contract import Publication
+from gateway.broker.link import Place
 from gateway.broker.wire import VERSION, Wire, WireError
 
 WIRE = Wire("12-ab", 4096)
 OTHER = Wire("13-cd", 4096)
 TEXTS = st.text(max_size=50)
 IDS = st.none() | st.text(max_size=20)
-PUBLICATIONS = st.builds(Publication, st.just("g"), TEXTS | st.binary(max_size=50), IDS, IDS)
+MESSAGES = TEXTS | st.binary(max_size=50)
+PUBLICATIONS = st.tuples(MESSAGES, IDS, IDS).map(lambda parts: Publication("g", *parts))
+PLACES = st.builds(Place, st.integers(1, 2**63), st.integers(0, 2**63), TEXTS)
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
@@ -51,6 +54,24 @@ def test_the_size_is_known_before(publications: list[Publication]) -> None:
     """A message is never longer than what is packed into it and the overhead."""
     packed = [WIRE.pack(publication) for publication in publications]
     assert len(WIRE.publications(packed)) <= sum(map(len, packed)) + WIRE.overhead
+
+
+@given(PUBLICATIONS, PLACES)
+def test_what_is_kept_comes_with_its_place(publication: Publication, place: Place) -> None:
+    """A message of one publication reads as it was made; offset and epoch are those that came beside it."""
+    data = WIRE.publication(WIRE.pack(publication))
+    assert data == WIRE.publications([WIRE.pack(publication)])
+    offset, previous, epoch = place
+    expected = publication._replace(offset=offset, previous=previous, epoch=epoch)
+    assert OTHER.read_kept(data, "g", place) == expected
+
+
+@pytest.mark.parametrize("messages", [[], ["a", "b"]])
+def test_what_is_kept_is_one_publication(messages: list[str]) -> None:
+    """None or several have no place, and one before the first offset has none either."""
+    packed = [WIRE.pack(Publication("g", message)) for message in messages]
+    assert reason(OTHER.read_kept, WIRE.publications(packed), "g", Place(1, 0, "e")) == "junk"
+    assert reason(OTHER.read_kept, WIRE.publication(WIRE.pack(Publication("g", "a"))), "g", Place(0, 0, "e"))
 
 
 @given(NOTES)

@@ -8,7 +8,10 @@ itself, and waits at its end for a server that may never answer.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from nats.aio.client import Client
 from nats.protocol import command
@@ -19,8 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.broker.link import Receive
+    from gateway.broker.nats.places import Places
 
-__all__ = ["NatsClient"]
+__all__ = ["NatsClient", "Take"]
+
+Take: TypeAlias = Callable[[bytes, bytes | None], bool]
+"""Take an answer, content and header; tell whether there is more to come."""
+
+_MOST_EXPECTED: Final = 16_384
+"""Answers that are waited for; above it, the oldest questions will not get one any more."""
 
 
 class NatsClient(Client):
@@ -28,17 +38,23 @@ class NatsClient(Client):
 
     Args:
         receive: Gets subject and content of what arrives for `listen`.
+        places: Reads the header of what JetStream has kept.
         secure: Whether the server has to speak TLS.
     """
 
-    def __init__(self, receive: Receive, *, secure: bool) -> None:
+    def __init__(self, receive: Receive, places: Places, *, secure: bool) -> None:
         super().__init__()
         self.ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         """Gets the reason when the connection ends by itself."""
         self._receive = receive
+        self._places = places
         self._secure = secure
         self._sids: dict[str, int] = {}
         self._subjects: dict[int, str] = {}
+        self._inbox = ""
+        self._inbox_sid = 0
+        self._numbers = count()
+        self._expected: dict[bytes, Take] = {}
 
     # Connecting: one server, one try.
 
@@ -106,7 +122,7 @@ class NatsClient(Client):
                 self._sids[subject] = self._sid
                 self._subjects[self._sid] = subject
                 lines.append(command.sub_cmd(subject, "", self._sid))
-        self._write(lines)
+        self.write(lines)
 
     def unlisten(self, subjects: Iterable[str]) -> None:
         """Ask for them no more."""
@@ -116,20 +132,30 @@ class NatsClient(Client):
             if sid is not None:
                 del self._subjects[sid]
                 lines.append(command.unsub_cmd(sid, 0))
-        self._write(lines)
+        self.write(lines)
 
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
+    ) -> None:
         listened = self._subjects.get(sid)
         if listened is not None:
-            self._receive(listened, data)
+            if headers is None:
+                self._receive(listened, data)
+            else:
+                self._receive(listened, data, self._places.of(headers))
+        elif sid == self._inbox_sid:
+            number = subject[len(self._inbox) :]
+            take = self._expected.pop(number, None)
+            if take is not None and take(data, headers):
+                self._expected[number] = take
         else:
-            await super()._process_msg(sid, subject, reply, data, headers)
+            await super()._process_msg(sid, subject, reply, data, headers or b"")
 
     # Sending: straight to the socket, which says when it has enough.
 
     async def send(self, messages: Iterable[tuple[str, bytes]]) -> None:
         """Publish messages in order; wait while the socket has enough."""
-        self._write([command.pub_cmd(subject, "", data) for subject, data in messages])
+        self.write([command.pub_cmd(subject, "", data) for subject, data in messages])
         await self.drain_socket()
 
     async def drain_socket(self) -> None:
@@ -137,10 +163,63 @@ class NatsClient(Client):
         assert self._transport is not None  # noqa: S101 - it is open
         await self._transport.drain()  # type: ignore[no-untyped-call]
 
-    def _write(self, lines: list[bytes]) -> None:
+    def write(self, lines: list[bytes]) -> None:
+        """Write without a wait."""
         assert self._transport is not None  # noqa: S101 - it is open
         if lines:
             self._transport.writelines(lines)
+
+    # Asking: one subscription for all answers, which nats-py has as well, with a task and objects for each.
+
+    def expect(self, take: Take) -> str:
+        """Give the subject for the answer to a question, and have the answer taken."""
+        if not self._inbox:
+            self._inbox = f"{self._inbox_prefix.decode()}.{self._nuid.next().decode()}."
+            self._sid += 1
+            self._inbox_sid = self._sid
+            self.write([command.sub_cmd(f"{self._inbox}*", "", self._sid)])
+        number = b"%d" % next(self._numbers)
+        self._expected[number] = take
+        if len(self._expected) > _MOST_EXPECTED:
+            del self._expected[next(iter(self._expected))]
+        return self._inbox + number.decode()
+
+    async def ask(
+        self, subject: str, data: bytes, more: Callable[[bytes | None], bool] = lambda _: False
+    ) -> list[tuple[bytes, bytes | None]]:
+        """Ask, and wait for the answer: content and header of each of its messages.
+
+        Args:
+            subject: Where the question goes.
+            data: The question.
+            more: Tells by the header of a message whether another follows.
+
+        Raises:
+            LinkError: If the connection ends.
+        """
+        answers: list[tuple[bytes, bytes | None]] = []
+        complete = asyncio.get_running_loop().create_future()
+        take = partial(_collect, answers, complete, more)
+        self.write([command.pub_cmd(subject, self.expect(take), data)])
+        await asyncio.wait({complete, self.ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not complete.done():
+            raise LinkError("the link has ended")
+        return answers
+
+
+def _collect(
+    answers: list[tuple[bytes, bytes | None]],
+    complete: asyncio.Future[None],
+    more: Callable[[bytes | None], bool],
+    data: bytes,
+    header: bytes | None,
+) -> bool:
+    answers.append((data, header))
+    if more(header):
+        return True
+    if not complete.done():
+        complete.set_result(None)
+    return False
 
 
 async def _raised_anyway(_: Exception) -> None:

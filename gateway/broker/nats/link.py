@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nats import errors
-from nats.js.errors import (
-    BucketNotFoundError,
-    KeyWrongLastSequenceError,
-    NoStreamResponseError,
-    NotFoundError,
-    ServiceUnavailableError,
-)
-
-from gateway.broker.contract import BrokerUnavailableError
+from gateway.broker.nats.claims import NatsClaims
 from gateway.broker.nats.client import NatsClient
 from gateway.broker.nats.credentials import connect_options
+from gateway.broker.nats.history import NatsHistory
+from gateway.broker.nats.places import Places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nats.js.kv import KeyValue
-
-    from gateway.broker.link import Receive
+    from gateway.broker.contract import HistoryPolicy
+    from gateway.broker.link import Answered, Found, Keep, Receive
     from gateway.config import NatsBrokerConfig
 
 __all__ = ["NatsLink"]
@@ -42,14 +33,25 @@ class NatsLink:
         url: The server's.
         name: What the server's own lists call the connection.
         receive: Gets what arrives.
+        places: Reads where JetStream has put messages; one for all links of a node. The default, `None`, is
+            one of its own.
     """
 
-    def __init__(self, config: NatsBrokerConfig, url: str, name: str, receive: Receive) -> None:
+    def __init__(
+        self,
+        config: NatsBrokerConfig,
+        url: str,
+        name: str,
+        receive: Receive,
+        places: Places | None = None,
+    ) -> None:
+        places = places or Places()
         self._config = config
         self._url = url
         self._name = name
-        self._client = NatsClient(receive, secure=config.secure)
-        self._bucket: KeyValue | None = None
+        self._client = NatsClient(receive, places, secure=config.secure)
+        self._claims = NatsClaims(config, self._client)
+        self._history = NatsHistory(config, self._client, self._claims, places)
         self.ended = self._client.ended
         self.most_bytes = config.max_message_bytes
 
@@ -73,33 +75,24 @@ class NatsLink:
         """Publish messages."""
         await self._client.send(messages)
 
-    async def claim(self, key: str, seconds: float) -> bool:
-        """Make an entry in a bucket of JetStream, where there may be only one; the server ends it."""
-        try:
-            if self._bucket is None:
-                self._bucket = await self._find_bucket()
-            # Any text may be a key, and not every text a name of NATS.
-            entry = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
-            await self._bucket.create(entry, b"", msg_ttl=max(1, math.ceil(seconds)))
-        except KeyWrongLastSequenceError:
-            return False
-        except (ServiceUnavailableError, NoStreamResponseError, errors.NoRespondersError):
-            self._bucket = None
-            raise BrokerUnavailableError("the nats server has no jetstream, or not now") from None
-        return True
+    async def keep(self, messages: Sequence[Keep], answered: Answered) -> None:
+        """Have JetStream keep messages, and publish them on their channels."""
+        await self._history.keep(messages, answered)
 
-    async def _find_bucket(self) -> KeyValue:
-        name = f"{self._config.prefix}_claims"
-        jetstream = self._client.jetstream(timeout=self._config.probe_timeout_seconds)
-        try:
-            bucket = await jetstream.key_value(name)
-        except (BucketNotFoundError, NotFoundError):
-            about = "keys that are good once, as of tickets, on all nodes of the gateway"
-            bucket = await jetstream.create_key_value(bucket=name, description=about)
-        settings: Any = (await bucket.status()).stream_info.config
-        if not settings.allow_msg_ttl:
-            raise BrokerUnavailableError("the nats server ends no single entries: it is older than 2.11")
-        return bucket
+    async def history(
+        self,
+        group: str,  # noqa: ARG002 - its channel says it all
+        channel: str,
+        policy: HistoryPolicy,
+        since: int | None,
+        limit: int,
+    ) -> Found:
+        """Read a stream of JetStream. The server works through subscriptions first, as they come first."""
+        return await self._history.read(channel, policy, since, limit)
+
+    async def claim(self, key: str, seconds: float) -> bool:
+        """Make an entry in a bucket of JetStream."""
+        return await self._claims.claim(key, seconds)
 
     async def close(self) -> None:
         """Wait until the server has everything, and end."""

@@ -9,16 +9,19 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from valkey.exceptions import ResponseError
+from valkey.exceptions import NoPermissionError, ResponseError
 
+from gateway.broker.contract import BrokerUnavailableError
 from gateway.broker.link import LinkError
 from gateway.broker.tls import client_context
 from gateway.broker.valkey.connection import ValkeyConnection
+from gateway.broker.valkey.history import ValkeyHistory, read_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from gateway.broker.link import Receive
+    from gateway.broker.contract import HistoryPolicy
+    from gateway.broker.link import Answered, Found, Keep, Receive
     from gateway.config import ValkeyBrokerConfig
 
 __all__ = ["ValkeyLink"]
@@ -48,7 +51,8 @@ class ValkeyLink:
         self._listening: ValkeyConnection | None = None
         self._commands: ValkeyConnection | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._answers: deque[asyncio.Future[Any] | None] = deque()
+        self._history = ValkeyHistory(config)
+        self._answers: deque[asyncio.Future[Any] | Callable[[Any], None] | None] = deque()
         self._asked = 0
         self._granted = 0
         self._grant = asyncio.Event()
@@ -70,6 +74,10 @@ class ValkeyLink:
         self._start(partial(self._read_answers, self._commands))
         self._start(partial(self._read_messages, self._listening))
         await self._check_role()
+        try:
+            self._history.learn(await self._ask(("INFO",)))
+        except NoPermissionError:
+            self._history.learn(None)
         self._start(self._watch_role)
 
     def _start(self, read: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -89,7 +97,7 @@ class ValkeyLink:
         self._grant.set()
         while self._answers:
             answer = self._answers.popleft()
-            if answer is not None:
+            if isinstance(answer, asyncio.Future):
                 answer.cancel()
 
     # Receiving.
@@ -98,7 +106,8 @@ class ValkeyLink:
         while True:
             kind, channel, data = await connection.read()
             if kind == b"message":
-                self._receive(channel.decode(errors="replace"), data)
+                place, data = read_place(data)  # noqa: PLW2901
+                self._receive(channel.decode(errors="replace"), data, place)
             elif kind == b"subscribe":
                 self._granted += 1
                 if self._granted == self._asked:
@@ -132,6 +141,46 @@ class ValkeyLink:
         commands = self._open(self._commands)
         self._answers.extend([None] * len(messages))
         await commands.write([("PUBLISH", channel, data) for channel, data in messages])
+
+    async def keep(self, messages: Sequence[Keep], answered: Answered) -> None:
+        """Have a script keep each message and publish it."""
+        commands = self._open(self._commands)
+        try:
+            written = self._history.keep(messages)
+        except BrokerUnavailableError as exc:
+            for message in messages:
+                answered(message, exc)
+            return
+        self._answers.extend(partial(self._read_kept, message, answered) for message in messages)
+        await commands.write(written)
+
+    def _read_kept(self, message: Keep, answered: Answered, value: Any) -> None:
+        if isinstance(value, ResponseError):
+            answered(message, _refusal(value))
+        elif message.position_wanted:
+            answered(message, self._history.read_kept(value))
+        else:
+            answered(message, None)
+
+    async def history(
+        self,
+        group: str,  # noqa: ARG002 - the channel says it
+        channel: str,
+        policy: HistoryPolicy,
+        since: int | None,
+        limit: int,
+    ) -> Found:
+        """Have a script read what is kept.
+
+        Raises:
+            BrokerUnavailableError: If the server refuses.
+        """
+        try:
+            return self._history.read_found(
+                await self._ask(self._history.read(channel, policy, since, limit))
+            )
+        except ResponseError as exc:
+            raise _refusal(exc) from None
 
     async def claim(self, key: str, seconds: float) -> bool:
         """Set a key where there is none; the server removes it."""
@@ -175,8 +224,10 @@ class ValkeyLink:
             except ResponseError as exc:
                 value = exc
             answer = self._answers.popleft()
-            if answer is not None:
+            if isinstance(answer, asyncio.Future):
                 answer.set_result(value)
+            elif answer is not None:
+                answer(value)
             elif isinstance(value, ResponseError):
                 raise LinkError(f"the server says {value}")
 
@@ -190,10 +241,7 @@ class ValkeyLink:
     async def close(self) -> None:
         """Wait until the server has answered everything, and end."""
         if self._answers:
-            last = self._answers[-1]
-            if last is None:
-                last = self._answers[-1] = asyncio.get_running_loop().create_future()
-            await self._answered(last)
+            await self._check_role()  # whose answer comes last
         self.abort()
 
     def abort(self) -> None:
@@ -208,3 +256,7 @@ class ValkeyLink:
 
 def _commands(command: str, channels: Sequence[str]) -> list[tuple[str, ...]]:
     return [(command, *channels[first : first + _CHANNELS]) for first in range(0, len(channels), _CHANNELS)]
+
+
+def _refusal(error: ResponseError) -> BrokerUnavailableError:
+    return BrokerUnavailableError(f"the server says {error}")

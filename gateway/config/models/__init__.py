@@ -13,9 +13,11 @@ from gateway.config.models.broker import (
     ValkeyBrokerConfig,
 )
 from gateway.config.models.compression import CompressionConfig
+from gateway.config.models.groups import GroupPolicy, HistoryConfig, ResumeConfig
 from gateway.config.models.limits import Overflow, RateAction, RouteLimits
 from gateway.config.models.listen import ListenConfig, LogConfig
-from gateway.config.models.root import GatewayConfig, GroupPolicy, PluginConfig
+from gateway.config.models.metrics import MetricsConfig
+from gateway.config.models.root import GatewayConfig, PluginConfig
 from gateway.config.models.route import HandlerUse, RouteConfig
 from gateway.config.models.tls import CertificateFiles, NamedCertificate, TlsConfig
 from gateway.config.models.ways.cookie import CookieWayConfig, SignedCookieConfig
@@ -39,6 +41,7 @@ __all__ = [
     "GatewayConfig",
     "GroupPolicy",
     "HandlerUse",
+    "HistoryConfig",
     "JwksConfig",
     "JwtIssuerConfig",
     "JwtKeyConfig",
@@ -47,6 +50,7 @@ __all__ = [
     "ListenConfig",
     "LogConfig",
     "MemoryBrokerConfig",
+    "MetricsConfig",
     "MtlsWayConfig",
     "NamedCertificate",
     "NatsBrokerConfig",
@@ -54,6 +58,7 @@ __all__ = [
     "PluginBrokerConfig",
     "PluginConfig",
     "RateAction",
+    "ResumeConfig",
     "RevocationConfig",
     "RouteConfig",
     "RouteLimits",

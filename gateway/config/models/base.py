@@ -36,17 +36,26 @@ class Finding:
         value: The offending text, kept apart so that it can be left out of the rendering where it is a secret
             or came from the environment. None: the fact says all.
         more: What follows the value, such as a limit, with its leading comma.
+        advice: What would mend it, where that is likely. Default: none.
     """
 
     path: tuple[str | int, ...]
     fact: str
     value: str | int | None = None
     more: str = ""
+    advice: str | None = None
 
     def error(self) -> PydanticCustomError:
         """Build the pydantic error that carries this finding's parts as its context."""
         text = self.fact if self.value is None else f"{self.fact}: {show(self.value)}"
-        context = {"text": text + self.more, "fact": self.fact, "value": self.value, "more": self.more}
+        context = {
+            "text": text + self.more,
+            "fact": self.fact,
+            "value": self.value,
+            "more": self.more,
+        }
+        if self.advice is not None:
+            context["advice"] = self.advice
         return PydanticCustomError(FINDING, "{text}", context)
 
 

@@ -47,12 +47,19 @@ _EMPTY = SecretStr("")
 _EMPTY_WHEN_NULL = BeforeValidator(_empty_when_null)
 
 
+_IDEMPOTENCY_SECONDS = Annotated[Number, Field(ge=1, le=86_400)]
+
+
 class MemoryBrokerConfig(ConfigModel):
     """The broker of one node: publications go nowhere else."""
 
     type: Literal["memory"] = Field(
         default="memory",
         description="Kind of broker: `memory` for one node, `nats`, `valkey` (or `redis`), or a plugin's.",
+    )
+    idempotency_seconds: _IDEMPOTENCY_SECONDS = Field(
+        default=120,
+        description="Seconds for which a publication is known by its idempotency key. Default: 120.",
     )
 
     @model_validator(mode="before")
@@ -158,6 +165,10 @@ class LinkedBrokerConfig(ConfigModel):
         le=60,
         description="Seconds that a probe may take; then the connection is made anew. Default: 4.",
     )
+    idempotency_seconds: _IDEMPOTENCY_SECONDS = Field(
+        default=120,
+        description="Seconds for which a publication is known by its idempotency key. Default: 120.",
+    )
 
     def given(self) -> frozenset[str]:
         """Give the keys of credentials that are not left empty."""
@@ -203,6 +214,16 @@ class NatsBrokerConfig(LinkedBrokerConfig):
         default=False,
         description="Whether TLS comes before the server's first line, as where it has `handshake_first`. "
         "Default: no.",
+    )
+    history_storage: Literal["file", "memory"] = Field(
+        default="file",
+        description="Where JetStream keeps the history of groups: `file`, or `memory`, lost with the server.",
+    )
+    history_replicas: WholeNumber = Field(
+        default=1,
+        ge=1,
+        le=5,
+        description="How many servers of a cluster keep each publication of groups with history. Default: 1.",
     )
 
     _folder = field_validator("credentials_file", "nkey_file", mode="after")(_from_folder_of_file)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from gateway.config.models.base import DAY, ConfigModel, Number, WholeNumber
+from gateway.config.models.base import DAY, ConfigModel, Number, WholeNumber, raise_findings
+from gateway.config.models.group_rules import ping_findings
 
 
 class Overflow(StrEnum):
@@ -87,7 +89,8 @@ class RouteLimits(ConfigModel):
         default=20,
         gt=0,
         le=DAY,
-        description="Seconds that the client has to answer a ping. After that the close code is 1011.",
+        description="Seconds that the client has to answer a ping, at least those between pings. After that "
+        "the close code is 1011.",
     )
     max_pings_per_second: WholeNumber = Field(
         default=50,
@@ -123,3 +126,8 @@ class RouteLimits(ConfigModel):
         default=RateAction.CLOSE,
         description="What happens above a rate: `close`, with 1008, or `pause`, reading no faster.",
     )
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        raise_findings("RouteLimits", ping_findings(self.ping_interval_seconds, self.pong_timeout_seconds))
+        return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003  (pydantic evaluates annotations)
 from pathlib import Path  # noqa: TC003  (pydantic evaluates annotations)
 from typing import Annotated, Any, Literal, Self
 
@@ -15,7 +16,15 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.config.models.base import DAY, ConfigModel, Name, Number, WholeNumber, raise_findings
+from gateway.config.models.base import (
+    DAY,
+    EMPTY_WHEN_NULL,
+    ConfigModel,
+    Name,
+    Number,
+    WholeNumber,
+    raise_findings,
+)
 from gateway.config.models.forms import check_file_mode
 from gateway.config.models.listen_limits import ListenLimits
 from gateway.config.models.rules import unix_findings
@@ -131,4 +140,9 @@ class LogConfig(ConfigModel):
     format: Literal["json", "console"] = Field(
         default="json",
         description="Form of a log line: `json` for machines, one object a line, or `console` for people.",
+    )
+    levels: Annotated[Mapping[Name, Literal["debug", "info", "warning", "error"]], EMPTY_WHEN_NULL] = Field(
+        default_factory=dict,
+        description="Lowest levels of single loggers, by name: the gateway's own, as `gateway.connections`, "
+        "and those of plugins and libraries. One holds for those below it too. Default: none are set.",
     )

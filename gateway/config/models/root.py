@@ -8,7 +8,6 @@ from pathlib import Path  # noqa: TC003  (pydantic evaluates annotations)
 from typing import Annotated, Any, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     ValidationInfo,
@@ -19,15 +18,16 @@ from pydantic import (
 from gateway.config.models.access import ApiConfig, AuthenticationConfig, RevocationConfig
 from gateway.config.models.base import EMPTY_WHEN_NULL, ConfigModel, Finding, Flag, Name, raise_findings
 from gateway.config.models.broker import AnyBrokerConfig, MemoryBrokerConfig
-from gateway.config.models.forms import check_group_pattern
-from gateway.config.models.limits import Overflow  # noqa: TC001  (pydantic evaluates annotations)
+from gateway.config.models.group_rules import pattern_findings, resume_findings
+from gateway.config.models.groups import GroupPolicy, ResumeConfig
 from gateway.config.models.listen import ListenConfig, LogConfig
+from gateway.config.models.metrics import MetricsConfig
 from gateway.config.models.route import RouteConfig
 from gateway.config.models.rules import (
+    any_page_findings,
     certificate_findings,
     cookie_findings,
     cookie_place,
-    repeat_findings,
     routes_findings,
 )
 from gateway.config.models.ways.ticket import TicketWayConfig  # noqa: TC001  (pydantic evaluates annotations)
@@ -38,18 +38,6 @@ def _no_entries_when_null(value: Any) -> Any:
 
 
 _NO_ENTRIES_WHEN_NULL = BeforeValidator(_no_entries_when_null)
-
-
-class GroupPolicy(ConfigModel):
-    """What holds for the groups whose name matches a pattern."""
-
-    pattern: Annotated[Name, AfterValidator(check_group_pattern)] = Field(
-        description="Names of the groups that the policy is for; `*` stands for any characters.",
-    )
-    overflow: Overflow | None = Field(
-        default=None,
-        description="What happens at a member's full send queue. The default, null, leaves it to the route.",
-    )
 
 
 class PluginConfig(ConfigModel):
@@ -101,6 +89,15 @@ class GatewayConfig(ConfigModel):
         default_factory=RevocationConfig,
         description="What is done with revoked identities. Default: kept for a day, and lost at a restart.",
     )
+    metrics: Annotated[MetricsConfig, EMPTY_WHEN_NULL] = Field(
+        default_factory=MetricsConfig,
+        description="Figures for Prometheus, at `/metrics`. Default: for who may call the HTTP API.",
+    )
+    resume: Annotated[ResumeConfig, EMPTY_WHEN_NULL] = Field(
+        default_factory=ResumeConfig,
+        description="Tokens by which clients say what they have. Default: good for five minutes, their key "
+        "made up at each start.",
+    )
     data_folder: Path | None = Field(
         default=None,
         description="Path of the folder in which the embedded broker keeps its data, made at the start. The "
@@ -120,8 +117,13 @@ class GatewayConfig(ConfigModel):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         findings = routes_findings([(route.path, route.name) for route in self.routes])
-        patterns = [policy.pattern for policy in self.groups]
-        findings += repeat_findings(("groups",), "pattern", patterns, "pattern can never match")
+        findings += pattern_findings([policy.pattern for policy in self.groups])
+        findings += resume_findings(
+            self.broker.type,
+            [route.envelope for route in self.routes],
+            history=any(policy.history is not None for policy in self.groups),
+            key=bool(self.resume.key.get_secret_value()),
+        )
         for index, route in enumerate(self.routes):
             findings += [replace(one, path=("routes", index, *one.path)) for one in self._proofs(route)]
         ticket = self.authentication.ticket
@@ -150,6 +152,7 @@ class GatewayConfig(ConfigModel):
     def _proofs(self, use: RouteConfig | TicketWayConfig) -> list[Finding]:
         """Find ways to prove an identity that other sections make useless or unsafe."""
         findings = certificate_findings(use.authenticate, asked=self._certificates_asked())
+        findings += any_page_findings(use.authenticate, origins=use.allowed_origins)
         by_cookie = self._cookie_place(use)
         if by_cookie is not None:
             missing = isinstance(use, RouteConfig) and use.allow_missing_origin

@@ -25,6 +25,7 @@ from gateway.config.models.forms import (
     check_subprotocol,
     parameters_of,
 )
+from gateway.config.models.group_rules import gap_findings
 from gateway.config.models.limits import Overflow, RouteLimits
 from gateway.config.models.rules import (
     cookie_findings,
@@ -101,6 +102,17 @@ class RouteConfig(ConfigModel):
             "are filled in. Default: none."
         ),
     )
+    envelope: Literal["none", "json"] = Field(
+        default="none",
+        description="How messages come to clients: `none` as they are, `json` each in an object with its "
+        "group, its offset in the group's history, and a token to resume with. Default: `none`.",
+    )
+    on_gap: Literal["tell", "close", "ignore"] | None = Field(
+        default=None,
+        description="What becomes of a member that may have missed publications: `tell` sends an envelope "
+        "that says so, `close` closes with 4409, `ignore` does nothing. The default, null, tells where there "
+        "are envelopes; elsewhere it closes members of groups with history, and no others.",
+    )
     message_types: Annotated[tuple[Literal["text", "binary"], ...], UNIQUE] = Field(
         default=("text", "binary"),
         min_length=1,
@@ -130,6 +142,12 @@ class RouteConfig(ConfigModel):
         ),
     )
 
+    log_messages: Flag = Field(
+        default=False,
+        description="Whether each message from a client is logged, with its content: for finding faults. "
+        "Default: no.",
+    )
+
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of the path's parameters, in their order."""
@@ -139,6 +157,7 @@ class RouteConfig(ConfigModel):
     def _check_together(self) -> Self:
         findings = route_findings(self.path, self.groups)
         findings += subprotocol_findings(required=self.require_subprotocol, offered=len(self.subprotocols))
+        findings += gap_findings(self.envelope, self.on_gap)
         by_cookie = cookie_place(self.authenticate, self.credentials_from)
         if by_cookie is not None:
             missing = self.allow_missing_origin

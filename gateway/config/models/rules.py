@@ -137,9 +137,15 @@ def cookie_findings(
     """
     findings = []
     if origins is None:
-        findings.append(Finding(place, "a cookie proves the identity, and allowed_origins lists no origins"))
+        fact = "a cookie proves the identity, and allowed_origins lists no origins"
+        findings.append(Finding(place, fact, advice="list the origins of your own pages"))
     findings += [
-        Finding(("allowed_origins", index), "a cookie proves the identity, and any page may connect", "*")
+        Finding(
+            ("allowed_origins", index),
+            "a cookie proves the identity, and any page may connect",
+            "*",
+            advice="list the origins of your own pages",
+        )
         for index, origin in enumerate(origins or ())
         if origin == "*"
     ]
@@ -161,6 +167,23 @@ def certificate_findings(ways: Sequence[str | None], *, asked: str | None) -> li
         Finding(("authenticate", index), fact)
         for index, way in enumerate(ways)
         if way == "mtls" and asked == "none"
+    ]
+
+
+def any_page_findings(ways: Sequence[str | None], *, origins: Sequence[str | None] | None) -> list[Finding]:
+    """Find routes on which any page may use the certificate that a browser shows by itself.
+
+    Args:
+        ways: The route's `authenticate`.
+        origins: Its `allowed_origins`; None where it has none.
+    """
+    if "mtls" not in ways:
+        return []
+    fact = "a client certificate proves the identity, and any page may connect"
+    return [
+        Finding(("allowed_origins", index), fact, "*", advice="list the origins of your own pages")
+        for index, origin in enumerate(origins or ())
+        if origin == "*"
     ]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import nats
 import pytest
 from nodes import PATIENCE_SECONDS, Side, until
+from slow_node import learn_of_a_gap
 
 from gateway.broker.contract import BrokerUnavailableError, MessageTooBigError, Publication
 from gateway.broker.nats.link import NatsLink
@@ -183,31 +183,8 @@ async def test_a_node_that_is_too_slow_learns_of_its_gap(nats_server: MakeServer
     """The server cuts off who does not read: what is missing then is told, and nothing else is missing."""
     server = nats_server("max_payload: 500000\nmax_pending: 1000000\nwrite_deadline: '0.3s'")
     one, two = [await side("nats", name, urls=[server.url], prefix="x") for name in ("one", "two")]
-    two.join("news")
-    await two.settled()
     transport = two.broker._keeper.link._client._transport._io_writer.transport
-    transport.pause_reading()  # as if the loop were busy elsewhere
-    numbers = iter(range(1_000_000))
-
-    def publish() -> None:
-        one.broker.publish(Publication("news", str(next(numbers)).ljust(100_000)))
-
-    def cut_off() -> bool:
-        publish()
-        return "Slow Consumer" in server.log.read_text()
-
-    await until(cut_off)
-    transport.resume_reading()
-    await until(lambda: two.gaps == 1)
-    publish()
-    last = next(numbers) - 1
-    seen: list[int] = []
-    while last not in seen[-1:]:
-        seen.append(int((await two.next()).message.split()[0]))
-    assert seen == sorted(set(seen))
-    assert [b - a > 1 for a, b in pairwise(seen)].count(True) == 1
-    assert (two.status.reconnects, one.status.reconnects, two.gaps) == (1, 0, 1)
-    assert one.status.publications_lost == 0
+    await learn_of_a_gap(one, two, transport, 100_000, lambda: "Slow Consumer" in server.log.read_text())
 
 
 async def test_the_servers_limit_holds(nats_server: MakeServer, side: MakeSide) -> None:

@@ -6,13 +6,13 @@ import asyncio
 import re
 import secrets
 import ssl
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
 from nodes import PATIENCE_SECONDS, Side, until
+from slow_node import learn_of_a_gap
 from tcp_proxy import TcpProxy
 
 from gateway.broker.contract import BrokerUnavailableError, Publication
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def make_link(server: ValkeyServer, arrived: Messages) -> ValkeyLink:
     """Make a link that is not open."""
     config = ValkeyBrokerConfig.model_validate({"type": "valkey", "urls": [server.url]})
-    return ValkeyLink(config, server.url, lambda channel, data: arrived.append((channel, data)))
+    return ValkeyLink(config, server.url, lambda channel, data, _: arrived.append((channel, data)))
 
 
 @pytest.fixture
@@ -134,32 +134,12 @@ async def test_a_node_that_is_too_slow_learns_of_its_gap(valkey_server: MakeServ
     # Valkey 9 does not count the content of longer messages.
     settings = {"urls": [server.url], "prefix": "x", "max_message_bytes": 12_000}
     one, two = [await side("valkey", name, **settings) for name in ("one", "two")]
-    two.join("news")
-    await two.settled()
     transport = two.broker._keeper.link._listening._writer.transport
-    transport.pause_reading()  # as if the loop were busy elsewhere
-    numbers = iter(range(1_000_000))
 
-    def publish() -> None:
-        one.broker.publish(Publication("news", str(next(numbers)).ljust(10_000)))
-
-    def cut_off() -> bool:
-        for _ in range(20):
-            publish()
+    def was_cut_off() -> bool:
         return "overcoming of output buffer limits" in server.log.read_text()
 
-    await until(cut_off)
-    transport.resume_reading()
-    await until(lambda: two.gaps == 1)
-    publish()
-    last = next(numbers) - 1
-    seen: list[int] = []
-    while last not in seen[-1:]:
-        seen.append(int((await two.next()).message.split()[0]))
-    assert seen == sorted(set(seen))
-    assert [b - a > 1 for a, b in pairwise(seen)].count(True) == 1
-    assert (two.status.reconnects, one.status.reconnects, two.gaps) == (1, 0, 1)
-    assert one.status.publications_lost == 0
+    await learn_of_a_gap(one, two, transport, 10_000, was_cut_off)
 
 
 async def test_a_replica_is_passed_over(valkey_server: MakeServer, side: MakeSide) -> None:
