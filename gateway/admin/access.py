@@ -112,5 +112,11 @@ class ApiAccess:
         """Log a refusal."""
         address, _ = self._client(request)
         self._node.log.info(
-            "api_refused", status=status, error=error, detail=detail, path=request.path, remote=address
+            "api_refused",
+            logger="gateway.api",
+            status=status,
+            error=error,
+            detail=detail,
+            path=request.path,
+            remote=address,
         )

@@ -9,7 +9,10 @@ from sanic.response import HTTPResponse, json
 
 from gateway.admin.body import BadBodyError, leave_unread, parse_body, read_body
 from gateway.admin.ending import DisconnectRequest, RevokeRequest
+from gateway.admin.history import HistoryQuery, PositionQuery
+from gateway.admin.presence import PresenceQuery
 from gateway.admin.publishing import PublishRequest
+from gateway.admin.query import Query, parse_query
 from gateway.broker.contract import BrokerUnavailableError, MessageTooBigError
 from gateway.protocol.refusals import Refused
 
@@ -26,6 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["api_blueprint"]
 
 _RETRY_SECONDS: Final = "5"
+_FRESH: Final = {"cache-control": "no-store"}
+
+_READINGS: Final[dict[str, type[Query]]] = {
+    "history": HistoryQuery,
+    "position": PositionQuery,
+    "presence": PresenceQuery,
+}
+"""What `GET /api/...` answers, by the last part of the path."""
 
 
 def api_blueprint(
@@ -48,6 +59,7 @@ def api_blueprint(
         keep: Keeps a revocation beyond the life of this process, before the call is answered; `None`: nothing
             does.
     """
+    log = node.log.bind(logger="gateway.api")
     blueprint = Blueprint("gateway_api", url_prefix="/api")
 
     @blueprint.on_request
@@ -85,14 +97,14 @@ def api_blueprint(
         return json({"node": node.name, **result})
 
     async def do_publish(body: bytes, caller: str) -> dict[str, Any]:
-        count = parse_body(PublishRequest, body).publish(node)
-        node.log.debug("api_published", caller=caller, connections=count)
-        return {"connections": count}
+        done = await parse_body(PublishRequest, body).publish(node)
+        log.debug("api_published", caller=caller, **done)
+        return done
 
     async def do_disconnect(body: bytes, caller: str) -> dict[str, Any]:
         asked = parse_body(DisconnectRequest, body)
         count = asked.carry_out(node)
-        node.log.info("api_disconnected", caller=caller, connections=count, code=asked.code)
+        log.info("api_disconnected", caller=caller, connections=count, code=asked.code)
         return {"connections": count}
 
     async def do_revoke(body: bytes, caller: str) -> dict[str, Any]:
@@ -103,12 +115,23 @@ def api_blueprint(
             await keep(revocation)
             # A process that has just started may have read the file too early, and heard of it too late.
             asked.carry_out(node, revocation)
-        node.log.info(
-            "api_revoked", caller=caller, connections=count, user=asked.user, until=revocation.until
-        )
+        log.info("api_revoked", caller=caller, connections=count, user=asked.user, until=revocation.until)
         return {"connections": count, "expires_at": revocation.until}
 
+    for name, query in _READINGS.items():
+        _add_reading(blueprint, node, name, query)
     return blueprint
+
+
+def _add_reading(blueprint: Blueprint, node: Node, name: str, query: type[Query]) -> None:
+    async def read(request: Request) -> HTTPResponse:
+        try:
+            result = await parse_query(query, request).answer(node)
+        except (BadBodyError, BrokerUnavailableError) as exc:
+            return _failed(exc)
+        return json({"node": node.name, **result}, headers=_FRESH)
+
+    blueprint.add_route(read, f"/{name}", methods=["GET"], name=name)
 
 
 def _failed(error: BadBodyError | BrokerUnavailableError | MessageTooBigError) -> HTTPResponse:

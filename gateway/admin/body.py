@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sanic import Request
 
-__all__ = ["BadBodyError", "leave_unread", "parse_body", "read_body"]
+__all__ = ["BadBodyError", "facts", "leave_unread", "parse_body", "read_body"]
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
@@ -72,10 +72,11 @@ def parse_body(model: type[Model], body: bytes) -> Model:
     try:
         return model.model_validate_json(body)
     except pydantic.ValidationError as error:
-        raise BadBodyError("; ".join(_facts(model, error))) from None
+        raise BadBodyError("; ".join(facts(model, error))) from None
 
 
-def _facts(model: type[pydantic.BaseModel], error: pydantic.ValidationError) -> Iterator[str]:
+def facts(model: type[pydantic.BaseModel], error: pydantic.ValidationError) -> Iterator[str]:
+    """Say everything that is wrong, with nothing of the input in it."""
     for detail in error.errors(include_url=False):
         text = describe(detail, None, ())
         path = tuple(detail["loc"])

@@ -11,6 +11,7 @@ import pydantic
 from pydantic import AfterValidator, Field
 
 from gateway.admin.body import BadBodyError
+from gateway.core.groups import EVERYONE, user_group
 
 if TYPE_CHECKING:
     from gateway.core.node import Node
@@ -42,6 +43,10 @@ class PublishRequest(pydantic.BaseModel):
         default=None, description="The message: a text as it is, any other JSON value as its JSON text."
     )
     data_base64: str | None = Field(default=None, description="The message as binary, in base64.")
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
+        default=None,
+        description="Name of this publication: tried again with it, it is not published a second time.",
+    )
 
     @pydantic.model_validator(mode="after")
     def _one_of_each(self) -> Self:
@@ -69,11 +74,26 @@ class PublishRequest(pydantic.BaseModel):
         except ValueError:
             raise BadBodyError("data: holds a number that json has no form for") from None
 
-    def publish(self, node: Node) -> int:
-        """Publish the message; give how many connections of the node it was handed to."""
+    async def publish(self, node: Node) -> dict[str, Any]:
+        """Publish the message; give what became of it, as the answer says it.
+
+        Raises:
+            BrokerUnavailableError: If it cannot be published now.
+            MessageTooBigError: If it is too big for the way between nodes.
+        """
         message = self.message()
         if self.everyone:
-            return node.publish_to_everyone(message)
-        if self.user is not None:
-            return node.publish_to_user(self.user, message)
-        return node.publish(str(self.group), message)
+            group = EVERYONE
+        elif self.user is not None:
+            group = user_group(self.user)
+        else:
+            group = str(self.group)
+        done = await node.publish_confirmed(group, message, idempotency_key=self.idempotency_key)
+        answer: dict[str, Any] = {}
+        if done.connections is not None:
+            answer["connections"] = done.connections
+        if done.position is not None:
+            answer |= {"offset": done.position.offset, "epoch": done.position.epoch}
+        if self.idempotency_key is not None:
+            answer["repeated"] = done.repeated
+        return answer

@@ -82,6 +82,7 @@ def ticket_blueprint(
         by_cookie: Whether a cookie can be the credential, so that an origin has to be told.
         seconds: For how long the ways may judge.
     """
+    log = node.log.bind(logger="gateway.api")
     blueprint = Blueprint("gateway_tickets")
     tickets = Tickets(config.secret.get_secret_value())
     origins = OriginPolicy.from_config(config.allowed_origins, missing=not by_cookie)
@@ -122,7 +123,7 @@ def ticket_blueprint(
         except Refused as refused:
             leave_unread(request)
             refusal = refused.refusal
-            node.log.info(
+            log.info(
                 "ticket_refused",
                 status=refusal.status,
                 error=refusal.error,
@@ -134,9 +135,9 @@ def ticket_blueprint(
         except BadBodyError as exc:
             return _error(exc.status, exc.error, str(exc))
         except TicketTooBigError as exc:
-            node.log.warning("ticket_too_big", user=identity.user, characters=exc.size)
+            log.warning("ticket_too_big", user=identity.user, characters=exc.size)
             return _error(422, "ticket_too_big", "the identity's claims and groups do not fit into a ticket")
-        node.log.debug("ticket_given", user=identity.user, way=identity.proved_by, remote=address)
+        log.debug("ticket_given", user=identity.user, way=identity.proved_by, remote=address)
         body = {"ticket": ticket, "expires_in_seconds": round(good, 3)}
         return json(body, status=201, headers=_FIELDS)
 

@@ -1,8 +1,9 @@
 """The line between the supervisor and one worker: JSON objects, one a line, over a pair of sockets.
 
 From the supervisor: first what the worker needs to start, later the order to stop. From the worker: `alive`,
-again and again by its event loop, and once `ready` or `failed`. Neither is on a command line or in the
-environment, which others may read. Its end tells the worker that the supervisor is gone.
+again and again by its event loop, once `ready` or `failed`, and each second what it has counted, which the
+supervisor answers with what all workers have counted if it is a question. Neither is on a command line or in
+the environment, which others may read. Its end tells the worker that the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import json
+import math
 import os
 import signal
 import sys
@@ -17,9 +19,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.observe.gathered import from_plain, to_plain
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+
+    from gateway.observe.gathered import Figures
 
 __all__ = ["SHOW_STACK", "Errand", "Lifeline", "beat_seconds"]
 
@@ -29,6 +35,8 @@ SHOW_STACK: Final = signal.SIGUSR2 if sys.platform != "win32" else signal.SIGTER
 _LONGEST_BEAT_SECONDS: Final = 1.0
 _BEATS_MISSED: Final = 4
 _TELLING_SECONDS: Final = 5.0
+_FIGURES_SECONDS: Final = 0.9  # with beats of a second, each
+_MOST_UNSENT: Final = 1_048_576
 
 
 def beat_seconds(hang_seconds: float) -> float:
@@ -48,6 +56,7 @@ class Errand:
         unix: In place of `listen.unix`.
         beat_seconds: How often it says that it lives.
         broker: URL, token and most bytes of a message of the embedded broker; `None` without one.
+        resume_key: In place of `resume.key`.
     """
 
     text: str
@@ -56,6 +65,7 @@ class Errand:
     unix: str | None
     beat_seconds: float
     broker: tuple[str, str, int] | None
+    resume_key: str
 
     def line(self) -> bytes:
         """Give it as a line."""
@@ -80,7 +90,13 @@ class Lifeline:
     def __init__(self, line: socket.socket) -> None:
         self._line = line
         self._rest = b""
+        self._unsent = b""
         self._beat: asyncio.TimerHandle | None = None
+        self._told_figures_at = -math.inf
+        self._asked: dict[int, asyncio.Future[Figures]] = {}
+        self._questions = 0
+        self.figures: Callable[[], Figures] | None = None
+        """Gives what the worker has counted, which the supervisor is told once a second; `None`: nothing."""
 
     def receive(self) -> Errand:
         """Wait for what the worker needs to start. Called once, and before `begin`.
@@ -105,8 +121,11 @@ class Lifeline:
         def beat() -> None:
             self._beat = loop.call_later(seconds, beat)
             # A full line has a supervisor that does not read: it will find enough to know by.
-            with suppress(OSError):
-                self._line.send(b'{"say": "alive"}\n')
+            if not self._unsent:
+                self._push(b'{"say": "alive"}\n')
+            if self.figures is not None and loop.time() >= self._told_figures_at + _FIGURES_SECONDS:
+                self._told_figures_at = loop.time()
+                self._push_figures(self.figures())
 
         beat()
         # The supervisor asks for it before it kills a worker that hangs. It needs no event loop.
@@ -125,12 +144,53 @@ class Lifeline:
             os.kill(os.getpid(), signal.SIGKILL)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            if json.loads(line)["order"] == "stop":
+            order = json.loads(line)
+            if order["order"] == "stop":
                 stop()
+            elif order["order"] == "figures":
+                answer = self._asked.pop(order["question"], None)
+                if answer is not None and not answer.done():
+                    answer.set_result(from_plain(order["figures"]))
+
+    async def share(self, own: Figures) -> Figures:
+        """Tell the supervisor what this worker has counted, and be told what all workers have."""
+        self._questions += 1
+        answer: asyncio.Future[Figures] = asyncio.get_running_loop().create_future()
+        question = self._questions
+        self._asked[question] = answer
+        try:
+            self._push_figures(own, question=question)
+            return await answer
+        finally:
+            self._asked.pop(question, None)
+
+    def _push_figures(self, figures: Figures, **more: int) -> None:
+        self._push(json.dumps({"say": "figures", "figures": to_plain(figures), **more}).encode() + b"\n")
+
+    def _push(self, line: bytes) -> None:
+        """Send a line behind what is not sent yet, without waiting; one for which there is no room is lost."""
+        if len(self._unsent) > _MOST_UNSENT:
+            return
+        if self._unsent:
+            self._unsent += line
+            return
+        self._unsent = line
+        self._send()
+        if self._unsent:
+            asyncio.get_running_loop().add_writer(self._line.fileno(), self._send)
+
+    def _send(self) -> None:
+        with suppress(OSError):
+            sent = self._line.send(self._unsent)
+            self._unsent = self._unsent[sent:]
+        if not self._unsent:
+            asyncio.get_running_loop().remove_writer(self._line.fileno())
 
     def ready(self, **facts: object) -> None:
         """Say that the worker serves."""
         self._tell(say="ready", **facts)
+        if self.figures is not None:
+            self._push_figures(self.figures())
 
     def failed(self, message: str, trace: str) -> None:
         """Say why the worker cannot start; its process ends next."""
@@ -139,12 +199,16 @@ class Lifeline:
     def _tell(self, **facts: object) -> None:
         self._line.settimeout(_TELLING_SECONDS)
         with suppress(OSError):
-            self._line.sendall(json.dumps(facts).encode() + b"\n")
+            self._line.sendall(self._unsent + json.dumps(facts).encode() + b"\n")
+            self._unsent = b""
         self._line.setblocking(False)
 
     def end(self) -> None:
-        """Say nothing more."""
+        """Say what was counted at last, and nothing more."""
+        if self.figures is not None:
+            self._tell(say="figures", figures=to_plain(self.figures()))
         faulthandler.unregister(SHOW_STACK)
         if self._beat is not None:
             self._beat.cancel()
             asyncio.get_running_loop().remove_reader(self._line.fileno())
+            asyncio.get_running_loop().remove_writer(self._line.fileno())

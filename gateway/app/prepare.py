@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.app.embedding import missing_broker
-from gateway.app.uses import Use, broker_use, handler_uses, path_of, plugin_uses, way_uses
+from gateway.app.overlaps import overlapping_routes
+from gateway.app.uses import (
+    Use,
+    broker_use,
+    handler_uses,
+    history_uses,
+    path_of,
+    plugin_uses,
+    way_uses,
+)
 from gateway.auth import builtin
 from gateway.auth.check import check_keys
 from gateway.broker.check import check_broker_files
@@ -23,6 +32,7 @@ from gateway.config import (
     validate_options,
 )
 from gateway.config.models.broker import BUILT_IN_BROKERS
+from gateway.config.remains import Remains, remains_of
 from gateway.plugin.handler import Options
 from gateway.plugin.manager import BUILT_IN, Plugin, PluginManager
 from gateway.protocol.origin import OriginPolicy
@@ -38,7 +48,7 @@ if TYPE_CHECKING:
     from gateway.plugin.broker import PluginBroker
     from gateway.plugin.handler import Handler
 
-__all__ = ["HandlerChoice", "Prepared", "load_plugins", "prepare"]
+__all__ = ["HandlerChoice", "Judged", "Prepared", "judge", "load_plugins", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,8 @@ class HandlerChoice:
     name: str
     handler: type[Handler[Any]]
     options: BaseModel
+    plugin: str
+    """The plugin that it comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,25 @@ class Prepared:
         return replace(self, config=config)
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What came of judging a configuration.
+
+    Args:
+        problems: What is wrong, and what needs attention, in the order of their lines.
+        good: What is good of it; None where that cannot be told.
+        plugins: The installed plugins that are enabled; None where the file could not be read.
+        plugin_options: The plugins' options that are good, by the plugin's name.
+        prepared: The whole, where nothing is wrong.
+    """
+
+    problems: tuple[Problem, ...]
+    good: Loaded | None
+    plugins: PluginManager | None
+    plugin_options: Mapping[str, BaseModel]
+    prepared: Prepared | None
+
+
 def load_plugins(disabled: Iterable[str] = (), extra: Iterable[Plugin] = ()) -> PluginManager:
     """Find and register the gateway's own plugin, `extra` ones, and every installed one not disabled."""
     manager = PluginManager()
@@ -104,33 +135,58 @@ def prepare(
     Raises:
         ConfigError: With every problem of the file, the plugins and the certificates.
     """
+    judged = judge(path, environ, extra, text=text)
+    if judged.prepared is None:
+        raise ConfigError(judged.problems, judged.good)
+    return judged.prepared
+
+
+def judge(
+    path: str | FilePath,
+    environ: Mapping[str, str] = os.environ,
+    extra: Iterable[Plugin] = (),
+    *,
+    text: str | None = None,
+) -> Judged:
+    """Read gateway.yaml, find the plugins, and judge both, as `prepare`, whose arguments it has."""
     try:
         loaded = load_config(path, environ, text)
     except ConfigError as exc:
         if exc.draft is None:
-            raise
+            return Judged(exc.problems, None, None, {}, None)
         preparation = _Preparation(exc.draft, extra)
         preparation.judge()
-        raise ConfigError(in_order((*exc.problems, *preparation.problems))) from None
+        remains = remains_of(exc.draft)
+        others = () if remains is None else _other_problems(remains)
+        problems = in_order((*exc.problems, *preparation.problems, *others))
+        return Judged(problems, remains, preparation.manager, preparation.plugin_options, None)
     preparation = _Preparation(loaded, extra)
     preparation.judge()
-    preparation.problems += check_certificates(loaded)
-    preparation.problems += check_keys(loaded)
-    preparation.problems += check_broker_files(loaded)
-    preparation.problems += _origin_problems(loaded)
-    preparation.problems += missing_broker(loaded)
-    problems = in_order(preparation.problems)
-    if any(problem.severity is Severity.ERROR for problem in problems):
-        raise ConfigError(problems)
-    return Prepared(
-        loaded.config,
-        preparation.manager,
-        tuple(tuple(preparation.handlers.get(index, ())) for index in range(len(loaded.config.routes))),
-        preparation.ways,
-        preparation.plugin_options,
-        problems,
-        preparation.broker,
-    )
+    problems = in_order((*preparation.problems, *_other_problems(loaded)))
+    prepared = None
+    if not any(problem.severity is Severity.ERROR for problem in problems):
+        prepared = Prepared(
+            loaded.config,
+            preparation.manager,
+            tuple(tuple(preparation.handlers.get(index, ())) for index in range(len(loaded.config.routes))),
+            preparation.ways,
+            preparation.plugin_options,
+            problems,
+            preparation.broker,
+        )
+    return Judged(problems, loaded, preparation.manager, preparation.plugin_options, prepared)
+
+
+def _other_problems(loaded: Loaded) -> Iterator[Problem]:
+    """Judge what no model and no plugin can: the files that are named, and what several sections make."""
+    yield from check_certificates(loaded)
+    yield from check_keys(loaded)
+    yield from check_broker_files(loaded)
+    yield from _origin_problems(loaded)
+    yield from overlapping_routes(loaded)
+    # Without what was wrong, the broker and the workers may look as they are not.
+    if not (isinstance(loaded, Remains) and loaded.lacks(("broker",), ("listen", "workers"))):
+        yield from missing_broker(loaded)
 
 
 def _origin_problems(loaded: Loaded) -> Iterator[Problem]:
@@ -160,6 +216,7 @@ class _Preparation:
         self._draft = draft
         self.problems: list[Problem] = []
         self.handlers: dict[int, list[HandlerChoice]] = {}
+        self._plugin_of: dict[str, str] = {}
         self.ways: dict[str, tuple[type[Authenticator[Any]], BaseModel]] = {}
         self.plugin_options: dict[str, BaseModel] = {}
         self.broker: tuple[type[PluginBroker[Any]], BaseModel] | None = None
@@ -169,7 +226,9 @@ class _Preparation:
 
     def judge(self) -> None:
         """Find out what each name stands for; what is wrong is noted in `problems`."""
-        handlers = {name: cls for name, (_, cls) in self.manager.handlers().items()}
+        given = self.manager.handlers()
+        handlers = {name: cls for name, (_, cls) in given.items()}
+        self._plugin_of = {name: plugin.name for name, (plugin, _) in given.items()}
         ways = {name: cls for name, (_, cls) in self.manager.authenticators().items()}
         self._judge_plugins()
         self._judge_handlers(handlers)
@@ -209,7 +268,9 @@ class _Preparation:
                     self.problems.append(self._draft.problem(use.place, message))
             options = self._validate(use.options_place, cls.options_model, use.options)
             if options is not None:
-                self.handlers.setdefault(index, []).append(HandlerChoice(use.name, cls, options))
+                self.handlers.setdefault(index, []).append(
+                    HandlerChoice(use.name, cls, options, self._plugin_of.get(use.name, ""))
+                )
 
     def _judge_ways(self, known: Mapping[str, type[Authenticator[Any]]]) -> None:
         for use in way_uses(self._draft):
@@ -234,6 +295,11 @@ class _Preparation:
         if cls is None:
             self._unknown("no installed plugin gives this broker", use, {*known, *BUILT_IN_BROKERS})
             return
+        if not getattr(cls, "keeps_history", False):
+            for place in history_uses(self._draft):
+                message = f"group keeps history, and the broker {use.name!r} cannot"
+                advice = "leave history out, or set broker.type to memory, nats or valkey"
+                self.problems.append(self._draft.problem(place, message, advice=advice))
         options = self._validate(use.options_place, cls.options_model, use.options)
         if options is not None:
             self.broker = (cls, options)

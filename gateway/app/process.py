@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import fnmatch
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from gateway.admin.access import ApiAccess
 from gateway.admin.api import api_blueprint
 from gateway.admin.health import health_blueprint
+from gateway.admin.metrics import metrics_blueprint
 from gateway.admin.tickets import ticket_blueprint
 from gateway.app.brokers import make_broker
+from gateway.app.figures import GroupPatterns, ProcessFigures
+from gateway.app.policies import Policies
+from gateway.app.resume_key import resume_key
 from gateway.auth.renewal import Renewal
 from gateway.auth.revocation_file import RevocationFile
-from gateway.config import LinkedBrokerConfig
+from gateway.broker.contract import no_history
+from gateway.config import LinkedBrokerConfig, PluginBrokerConfig
 from gateway.core.dispatch import Dispatch
 from gateway.core.node import Node, node_name
+from gateway.core.presence import no_presence
+from gateway.core.resume import ResumeTokens
 from gateway.core.route import Route
 from gateway.errors import GatewayError
 from gateway.protocol.close_codes import CloseCode
@@ -27,13 +33,15 @@ from gateway.server.sockets import listen_on
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from pydantic import BaseModel
     from sanic import Blueprint, Sanic
 
     from gateway.app.prepare import Prepared
-    from gateway.config import Overflow
+    from gateway.broker.contract import Broker
+    from gateway.core.clock import Clock
+    from gateway.observe.gathered import Figures
     from gateway.observe.logs import Logger
     from gateway.plugin.authenticator import Authenticator
     from gateway.plugin.handler import Handler
@@ -78,16 +86,33 @@ class Gateway:
     Args:
         prepared: The judged configuration.
         log: Where log lines go.
+        clock: What time it is for handlers; `None` for the system's clock.
+        around_broker: Gives what the node has for its broker, as a test may want another around it.
+        share: Gives the figures of all workers for those of this one; `None` where there is no other.
     """
 
-    def __init__(self, prepared: Prepared, log: Logger) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        log: Logger,
+        *,
+        clock: Clock | None = None,
+        around_broker: Callable[[Broker], Broker] = lambda broker: broker,
+        share: Callable[[Figures], Awaitable[Figures]] | None = None,
+    ) -> None:
         self._prepared = prepared
+        self._policies = Policies(prepared.config.groups)
         self._log = log
+        self._clock = clock
+        self._around_broker = around_broker
+        self._share = share
         self._started: list[tuple[str, _Part]] = []
         self._ways: dict[str, Authenticator[Any]] = {}
         self._listener: Listener | None = None
         self._sockets: ListeningSockets | None = None
         self._revocation_file: RevocationFile | None = None
+        self.figures: ProcessFigures | None = None
+        """What it counts; `None` before the start, and where `metrics: enabled` is false."""
         self.node: Node
         self.app: Sanic[Any, Any]
 
@@ -145,33 +170,51 @@ class Gateway:
         await manager.start(node)
         routes = [await self._route(index) for index in range(len(config.routes))]
         blueprints = [health_blueprint(node), *manager.blueprints(node)]
-        if config.api.enabled:
-            blueprints.append(self._api())
+        access = self._access() if config.api.enabled else None
+        if access is not None:
+            blueprints.append(self._api(access))
         blueprints += self._tickets()
+        blueprints += self._metrics(routes, access)
         self.app = build_sanic(config, routes, blueprints, self._log)
         renewal = Renewal({route.name: route.authenticators for route in routes}, manager.admission())
         node.renew = renewal.judge
         self._listener = Listener(node, self.app, listen, manager.admission(), bound)
         await self._listener.start()
+        if self.figures is not None:
+            self.figures.begin()
         where = (
             {"host": listen.host, "port": self.port} if listen.unix is None else {"unix": str(listen.unix)}
         )
-        self._log.info("started", node=node.name, **where, routes=len(routes))
+        self._log.info("started", **where, routes=len(routes))
 
     def _make_node(self) -> Node:
         name = node_name()
+        self._log = self._log.bind(node=name)
+        history_of = self._policies.history if self._policies.any_history else no_history
         try:
-            broker = make_broker(self._prepared, name, self._log)
+            broker = self._around_broker(make_broker(self._prepared, name, self._log, history_of))
         except Exception as exc:
             raise PartStartError(f"broker {self._prepared.config.broker.type!r}", exc) from exc
-        node = Node(broker, self._log, policy=self._policy, name=name)
-        config = self._prepared.config.broker
+        whole = self._prepared.config
+        node = Node(
+            broker,
+            self._log,
+            policy=self._policies.overflow,
+            name=name,
+            clock=self._clock,
+            history_of=history_of,
+            presence_of=self._policies.presence if self._policies.any_presence else no_presence,
+        )
+        node.resuming.tokens = ResumeTokens(resume_key(whole).encode(), whole.resume.seconds, node.now)
+        config = whole.broker
+        if not isinstance(config, PluginBrokerConfig):
+            node.idempotency_seconds = config.idempotency_seconds
         node.needs_broker = isinstance(config, LinkedBrokerConfig) and config.required
         return node
 
-    def _api(self) -> Blueprint:
+    def _access(self) -> ApiAccess:
         config = self._prepared.config
-        access = ApiAccess(
+        return ApiAccess(
             self.node,
             config.api,
             [(name, self._ways[name]) for name in config.api.authenticate],
@@ -179,6 +222,9 @@ class Gateway:
             client_finder(config.listen),
             config.listen.opening_timeout_seconds,
         )
+
+    def _api(self, access: ApiAccess) -> Blueprint:
+        config = self._prepared.config
         return api_blueprint(
             self.node,
             config.api,
@@ -187,6 +233,19 @@ class Gateway:
             leeway_seconds=config.authentication.longest_leeway_seconds,
             keep=None if self._revocation_file is None else self._revocation_file.keep,
         )
+
+    def _metrics(self, routes: list[Route], access: ApiAccess | None) -> Iterator[Blueprint]:
+        config = self._prepared.config
+        templates = [group for route in config.routes for group in route.groups]
+        self.node.hub.pattern_of = GroupPatterns(self._policies, templates).of
+        if config.metrics.enabled:
+            self.figures = ProcessFigures(self.node, routes, config, self._under_way)
+            self.figures.share = self._share
+            if config.metrics.public or access is not None:
+                yield metrics_blueprint(self.figures.gather, None if config.metrics.public else access)
+
+    def _under_way(self) -> int:
+        return 0 if self._listener is None else self._listener.under_way
 
     def _tickets(self) -> Iterator[Blueprint]:
         config = self._prepared.config
@@ -202,21 +261,17 @@ class Gateway:
                 seconds=config.listen.opening_timeout_seconds,
             )
 
-    def _policy(self, group: str) -> Overflow | None:
-        for policy in self._prepared.config.groups:
-            if fnmatch.fnmatchcase(group, policy.pattern):
-                return policy.overflow
-        return None
-
     async def _route(self, index: int) -> Route:
         config = self._prepared.config.routes[index]
         handlers: list[tuple[str, Handler[Any]]] = []
+        plugins: dict[str, str] = {}
         for choice in self._prepared.handlers[index]:
             what = f"handler {choice.name!r} of route {config.name!r}"
             handlers.append((choice.name, await self._begin(what, choice.handler, choice.options)))
+            plugins[choice.name] = choice.plugin
         origins = OriginPolicy.from_config(config.allowed_origins, missing=config.allow_missing_origin)
         ways = tuple((name, self._ways[name]) for name in config.authenticate)
-        return Route(config, Dispatch(handlers), origins, ways)
+        return Route(config, Dispatch(handlers, plugins), origins, ways, self._log)
 
     async def _begin(self, what: str, cls: type[PartType], options: BaseModel) -> PartType:
         """Make a handler or a way, and have it start."""
@@ -237,14 +292,14 @@ class Gateway:
         """
         node = self.node
         node.draining = True
-        self._log.info("stopping", node=node.name, connections=len(node.hub))
+        self._log.info("stopping", connections=len(node.hub))
         # The port stays open meanwhile: who knocks is told 503 and when to come again, and so is who asks
         # whether the node is ready.
         await node.drain(code, reason, self._prepared.config.listen.drain_seconds, _CLOSE_GRACE_SECONDS)
         if self._listener is not None:
             await self._listener.stop_accepting()
         await self._end()
-        self._log.info("stopped", node=node.name)
+        self._log.info("stopped")
 
     async def _end(self) -> None:
         """End plugins, handlers and the node, as far as they have begun."""
@@ -255,6 +310,8 @@ class Gateway:
             except Exception as exc:  # noqa: BLE001 - a plugin's code at the end: reported, and the others follow
                 self._log.error("part_stop_failed", part=what, exc_info=exc)
         await self._prepared.plugins.stop(node)
+        if self.figures is not None:
+            self.figures.close()
         if self._listener is not None:
             await self._listener.stop()
         if self._sockets is not None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gateway.app.lifeline import Errand
     from gateway.config import ListenConfig
+    from gateway.observe.gathered import Gathered
     from gateway.observe.logs import Logger
 
 __all__ = ["Slot"]
@@ -32,6 +33,7 @@ class Slot:
         errand: What they are told.
         listen: For how long a worker may be silent, and start.
         log: Where log lines go.
+        gathered: Where what the workers count is kept.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Slot:
         errand: Errand,
         listen: ListenConfig,
         log: Logger,
+        gathered: Gathered,
     ) -> None:
         self._number = number
         self._config = config
@@ -49,6 +52,7 @@ class Slot:
         self._errand = errand
         self._listen = listen
         self._log = log
+        self._gathered = gathered
         self._restarts = Restarts()
         self._stopping = asyncio.Event()
         self._killing = False
@@ -72,7 +76,9 @@ class Slot:
     async def _one_life(self) -> tuple[int, float]:
         """Start a worker and wait for its end; give its status, and for how many seconds it served."""
         loop = asyncio.get_running_loop()
-        worker = WorkerProcess(self._listen.worker_hang_seconds, self._listen.worker_start_seconds)
+        worker = WorkerProcess(
+            self._listen.worker_hang_seconds, self._listen.worker_start_seconds, self._gathered
+        )
         try:
             await worker.start(self._number, self._config, self._listening, self._errand)
         except OSError as exc:

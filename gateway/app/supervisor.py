@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.app.embedding import make_embedded
 from gateway.app.lifeline import Errand, beat_seconds
+from gateway.app.resume_key import resume_key
 from gateway.app.slot import Slot
+from gateway.observe.gathered import Gathered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -104,8 +106,17 @@ class Supervisor:
         self, embedded: EmbeddedServer | None, announce: Callable[[Mapping[str, Any]], object]
     ) -> int:
         errand = self._errand(embedded)
+        gathered = Gathered()
         slots = [
-            Slot(number, str(self._path), self._sockets.of(number), errand, self._config.listen, self.log)
+            Slot(
+                number,
+                str(self._path),
+                self._sockets.of(number),
+                errand,
+                self._config.listen,
+                self.log,
+                gathered,
+            )
             for number in range(self._workers)
         ]
         keeping = [asyncio.create_task(slot.keep()) for slot in slots]
@@ -139,6 +150,7 @@ class Supervisor:
             unix=None if listen.unix is None else str(listen.unix),
             beat_seconds=beat_seconds(listen.worker_hang_seconds),
             broker=None if embedded is None else (embedded.url, embedded.token, embedded.max_message_bytes),
+            resume_key=resume_key(self._config),
         )
 
 

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
 
     from gateway.config import Draft, Path
 
-__all__ = ["Use", "broker_use", "handler_uses", "path_of", "plugin_uses", "way_settings", "way_uses"]
+__all__ = [
+    "Use",
+    "broker_use",
+    "handler_uses",
+    "history_uses",
+    "path_of",
+    "plugin_uses",
+    "way_settings",
+    "way_uses",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,13 @@ def way_uses(draft: Draft) -> Iterator[Use]:
     for around in (("authentication", "ticket", "authenticate"), ("api", "authenticate")):
         for place, name in _named_at(draft, around):
             yield Use(place, name, ("authentication", name), _options(settings.get(name)))
+
+
+def history_uses(draft: Draft) -> Iterator[Path]:
+    """Give the places where groups are to keep history."""
+    for index, entry in enumerate(_list(_under(draft.data, "groups"))):
+        if _under(entry, "history") is not None:
+            yield ("groups", index, "history")
 
 
 def broker_use(draft: Draft) -> Use | None:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.app.lifeline import SHOW_STACK, beat_seconds
 from gateway.errors import GatewayError
+from gateway.observe.gathered import from_plain, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.app.lifeline import Errand
+    from gateway.observe.gathered import Gathered
 
 __all__ = ["WorkerProcess", "WorkerStartError"]
 
@@ -44,12 +46,15 @@ class WorkerProcess(asyncio.Protocol):
     Args:
         hang_seconds: For how long it may be silent once it is ready; then it is killed.
         start_seconds: Within which it has to be ready; then it is killed.
+        gathered: Where what it counts is kept.
     """
 
-    def __init__(self, hang_seconds: float, start_seconds: float) -> None:
+    def __init__(self, hang_seconds: float, start_seconds: float, gathered: Gathered) -> None:
         self._loop = asyncio.get_running_loop()
         self._hang_seconds = hang_seconds
         self._start_seconds = start_seconds
+        self._gathered = gathered
+        self._worker = ""
         self._rest = b""
         # When it was started; once it serves, when it was last heard.
         self._since = self._looked_at = self._loop.time()
@@ -83,6 +88,7 @@ class WorkerProcess(asyncio.Protocol):
         Raises:
             OSError: If the system starts no process.
         """
+        self._worker = str(slot)
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -113,18 +119,30 @@ class WorkerProcess(asyncio.Protocol):
             try:
                 told = json.loads(line)
             except ValueError:
-                self.stack.append(line.decode(errors="replace"))  # faulthandler's own words
+                # Faulthandler's own words; they may have come into the middle of the worker's.
+                if not line.startswith(b"{"):
+                    self.stack.append(line.decode(errors="replace"))
             else:
                 self._take(told)
 
     def _take(self, told: Mapping[str, Any]) -> None:
         if self.ready_at is not None:
             self._since = self._loop.time()
+            if told["say"] == "figures":
+                self._take_figures(told)
         elif told["say"] == "ready" and not self.started.done():
             self.ready_at = self._since = self._loop.time()
             self.started.set_result(told)
         elif told["say"] == "failed" and not self.started.done():
             self._fail(WorkerStartError(str(told["message"]), str(told["trace"])))
+
+    def _take_figures(self, told: Mapping[str, Any]) -> None:
+        self._gathered.take(self, self._worker, from_plain(told["figures"]))
+        question = told.get("question")
+        if question is not None and not self._line.is_closing():
+            figures = to_plain(self._gathered.merged())
+            order = {"order": "figures", "question": question, "figures": figures}
+            self._line.write(json.dumps(order).encode() + b"\n")
 
     def _fail(self, error: WorkerStartError) -> None:
         self.started.set_exception(error)
@@ -172,6 +190,7 @@ class WorkerProcess(asyncio.Protocol):
         # has started holds on to it.
         await asyncio.wait({self._line_ended}, timeout=_LAST_WORDS_SECONDS)
         self._line.abort()
+        self._gathered.end(self)
         if not self.started.done():
             self._fail(WorkerStartError(self._last_words(status)))
         return status

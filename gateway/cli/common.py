@@ -9,10 +9,11 @@ import typer
 from rich.console import Console
 
 from gateway.app import Prepared, prepare
+from gateway.cli.telling import as_text
 from gateway.config import ConfigError
 from gateway.config.syntax import read_text
 
-__all__ = ["ConfigFile", "fail", "out", "prepare_or_exit", "read_or_exit"]
+__all__ = ["ConfigFile", "fail", "out", "prepare_or_exit", "printable", "read_or_exit"]
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
 
@@ -26,6 +27,11 @@ def out() -> Console:
     return console
 
 
+def printable(text: str) -> str:
+    """Give a text with everything escaped that a terminal may take for an order."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 def fail(message: str) -> NoReturn:
     """Print what is wrong, and exit with status 1."""
     typer.echo(message, err=True)
@@ -37,7 +43,7 @@ def read_or_exit(path: Path) -> str:
     try:
         return read_text(path)
     except ConfigError as exc:
-        fail(str(exc))
+        fail(as_text(exc.problems))
 
 
 def prepare_or_exit(path: Path, text: str | None = None) -> Prepared:
@@ -50,4 +56,4 @@ def prepare_or_exit(path: Path, text: str | None = None) -> Prepared:
     try:
         return prepare(path, text=text)
     except ConfigError as exc:
-        fail(str(exc))
+        fail(as_text(exc.problems))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import gateway
-from gateway.cli import check, hash_token, plugins, routes, run, worker
+from gateway.cli import check, config, connect, hash_token, new_plugin, plugins, routes, run, schema, worker
 
 __all__ = ["app", "main"]
 
@@ -19,8 +19,12 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("check")(check.check)
+app.command("config")(config.config)
+app.command("schema")(schema.schema)
 app.command("plugins")(plugins.plugins)
 app.command("routes")(routes.routes)
+app.command("connect")(connect.connect)
+app.command("new-plugin")(new_plugin.new_plugin)
 app.command("hash-token")(hash_token.hash_token)
 app.command("worker", hidden=True)(worker.worker)
 

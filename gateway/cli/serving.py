@@ -8,7 +8,12 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from gateway.observe.logs import make_logger, route_standard_logging, route_uncatchable
+from gateway.observe.logs import (
+    make_logger,
+    route_standard_logging,
+    route_uncatchable,
+    set_standard_levels,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -37,12 +42,13 @@ def begin_log(config: LogConfig, **fields: object) -> Logger:
         config: What is logged, and how.
         fields: What every line says.
     """
-    log: Logger = make_logger(config.level, config.format).bind(**fields)
+    log: Logger = make_logger(config.level, config.format, levels=config.levels).bind(**fields)
     logging.captureWarnings(True)
     # Sanic warns that it is not in debug mode, which is as it should be.
     route_standard_logging(log, "sanic.root", "sanic.error", "sanic.server", level=logging.ERROR)
     route_standard_logging(log, "asyncio")
     route_standard_logging(log, "", level=logging.INFO)
+    set_standard_levels(config.levels)
     route_uncatchable(log)
     return log
 

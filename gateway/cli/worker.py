@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from pydantic import SecretStr
 
 from gateway.app import Gateway, prepare
 from gateway.app.embedding import with_embedded
@@ -65,7 +66,11 @@ def _prepared(path: Path, errand: Errand) -> Prepared:
         "port": errand.port,
         "unix": None if errand.unix is None else Path(errand.unix),
     }
-    config = config.model_copy(update={"listen": config.listen.model_copy(update=address)})
+    update = {
+        "listen": config.listen.model_copy(update=address),
+        "resume": config.resume.model_copy(update={"key": SecretStr(errand.resume_key)}),
+    }
+    config = config.model_copy(update=update)
     if errand.broker is not None:
         config = with_embedded(config, *errand.broker)
     return prepared.with_config(config)
@@ -75,7 +80,7 @@ async def _serve(
     prepared: Prepared, bound: socket.socket, lifeline: Lifeline, errand: Errand, slot: int
 ) -> int:
     log = begin_log(prepared.config.log, worker=slot)
-    gateway = Gateway(prepared, log)
+    gateway = Gateway(prepared, log, share=lifeline.share)
     starting = asyncio.ensure_future(gateway.start(bound))
     stopping: asyncio.Future[tuple[CloseCode, str]] = asyncio.get_running_loop().create_future()
 
@@ -97,6 +102,8 @@ async def _serve(
         _tell(lifeline, exc)
         return 1
     tune_garbage_collection()
+    if gateway.figures is not None:
+        lifeline.figures = gateway.figures.read
     lifeline.ready(node=gateway.node.name, serves_page=gateway.serves_page)
     await gateway.stop(*await stopping)
     lifeline.end()

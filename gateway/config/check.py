@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from gateway.config.certificates import (
@@ -23,6 +23,7 @@ from gateway.config.problems import Severity, render_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path as FilePath
 
     from gateway.config.certificates import Certificate
     from gateway.config.load import Loaded
@@ -47,6 +48,32 @@ def check_certificates(loaded: Loaded, now: float | None = None) -> tuple[Proble
     return tuple(check.problems())
 
 
+def check_end(loaded: Loaded, place: Path, file: FilePath, now: float | None = None) -> Iterator[Problem]:
+    """Find out whether a certificate has ended, or soon will; one that cannot be read is not judged.
+
+    Args:
+        loaded: The configuration.
+        place: Where it names the file.
+        file: The file.
+        now: Seconds since the epoch. Default: the clock's.
+    """
+    with suppress(CertificateFault):
+        yield from _times(loaded, place, read_certificate(file), time.time() if now is None else now)
+
+
+def _times(loaded: Loaded, place: Path, certificate: Certificate, now: float) -> Iterator[Problem]:
+    when = show_time(certificate.ends_at)
+    if certificate.ends_at <= now:
+        yield loaded.problem(place, f"{certificate.ending} has ended, on {when}")
+    elif certificate.ends_soon(now):
+        days = int((certificate.ends_at - now) // DAY)
+        text = f"{certificate.ending} ends on {when}, in {days} {'day' if days == 1 else 'days'}"
+        yield loaded.problem(place, text, severity=Severity.WARNING)
+    if certificate.begins_at > now:
+        text = f"certificate does not hold before {show_time(certificate.begins_at)}"
+        yield loaded.problem(place, text, severity=Severity.WARNING)
+
+
 class _Check:
     def __init__(self, loaded: Loaded, tls: TlsConfig, now: float) -> None:
         self._loaded = loaded
@@ -64,7 +91,7 @@ class _Check:
             yield from self._problems_of(place, faults)
             if certificate is not None:
                 good.append(certificate)
-                yield from self._times(place, certificate)
+                yield from _times(self._loaded, (*place, "certificate"), certificate, self._now)
                 if isinstance(entry, NamedCertificate):
                     yield from self._names(place, entry, certificate)
         if len(good) == len(entries):
@@ -78,19 +105,6 @@ class _Check:
     def _problems_of(self, place: Path, faults: list[CertificateFault]) -> Iterator[Problem]:
         for fault in faults:
             yield self._loaded.problem((*place, fault.key), fault.fact)
-
-    def _times(self, place: Path, certificate: Certificate) -> Iterator[Problem]:
-        place = (*place, "certificate")
-        when = show_time(certificate.ends_at)
-        if certificate.ends_at <= self._now:
-            yield self._loaded.problem(place, f"{certificate.ending} has ended, on {when}")
-        elif certificate.ends_soon(self._now):
-            days = int((certificate.ends_at - self._now) // DAY)
-            text = f"{certificate.ending} ends on {when}, in {days} {'day' if days == 1 else 'days'}"
-            yield self._loaded.problem(place, text, severity=Severity.WARNING)
-        if certificate.begins_at > self._now:
-            text = f"certificate does not hold before {show_time(certificate.begins_at)}"
-            yield self._loaded.problem(place, text, severity=Severity.WARNING)
 
     def _names(self, place: Path, entry: NamedCertificate, certificate: Certificate) -> Iterator[Problem]:
         if entry.server_names is None and not certificate.names:

@@ -66,6 +66,7 @@ class Judge:
             *self.marks.of_value((*self.base, *finding.path)),
             (*self.base, *finding.path),
             text + finding.more,
+            advice=finding.advice,
         )
 
     def _problems_of(self, detail: ErrorDetails) -> Iterator[Problem]:
@@ -78,7 +79,9 @@ class Judge:
         position = self.marks.of_key(whole) if at_key else self.marks.of_value(whole)
         value = detail.get("ctx", {}).get("value") if kind == FINDING else detail["input"]
         message = describe(detail, self._shown(path, value), self._hidden)
-        yield Problem(self.marks.file, *position, whole, message, self._hint(kind, path, value))
+        advice = detail.get("ctx", {}).get("advice") if kind == FINDING else None
+        hint = self._hint(kind, path, value)
+        yield Problem(self.marks.file, *position, whole, message, hint, advice=advice)
 
     def _place(self, detail: ErrorDetails) -> Path:
         """Return the path of an error in the data; pydantic's own may add steps, such as a union's member."""

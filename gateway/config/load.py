@@ -48,7 +48,12 @@ class Draft:
         return self.marks.file
 
     def problem(
-        self, path: Path, message: str, hint: str | None = None, severity: Severity = Severity.ERROR
+        self,
+        path: Path,
+        message: str,
+        hint: str | None = None,
+        severity: Severity = Severity.ERROR,
+        advice: str | None = None,
     ) -> Problem:
         """Make a problem that points at a value, or at the nearest thing around it in the file.
 
@@ -57,8 +62,9 @@ class Draft:
             message: What is wrong, in lower case and without a secret in it.
             hint: The word that was probably meant. Default: none.
             severity: How bad it is. Default: an error.
+            advice: What would mend it, where no single word does. Default: none.
         """
-        return Problem(self.file, *self.marks.of_value(path), path, message, hint, severity)
+        return Problem(self.file, *self.marks.of_value(path), path, message, hint, severity, advice)
 
     def problem_at_key(self, path: Path, message: str, hint: str | None = None) -> Problem:
         """Make a problem that points at a key rather than at its value; otherwise as `problem`."""
@@ -82,7 +88,10 @@ class Loaded(Draft):
 
 
 def load_config(
-    path: str | FilePath, environ: Mapping[str, str] = os.environ, text: str | None = None
+    path: str | FilePath,
+    environ: Mapping[str, str] = os.environ,
+    text: str | None = None,
+    folder: FilePath | None = None,
 ) -> Loaded:
     """Read and validate a configuration file.
 
@@ -93,6 +102,7 @@ def load_config(
         path: The YAML file.
         environ: The environment from which `${NAME}` takes its values. Default: the process's own.
         text: What the file said when somebody else read it. The default, `None`, reads it now.
+        folder: Where the relative paths in it begin. Default: the file's folder.
 
     Raises:
         ConfigError: The file cannot be used. It carries every problem, in the order of their lines, and
@@ -103,7 +113,8 @@ def load_config(
     data = {} if reading.data is None and not problems else reading.data
     judge = Judge(GatewayConfig, data, (), reading.marks, reading.broken)
     try:
-        config = GatewayConfig.model_validate(data, context={"folder": FilePath(path).parent})
+        context = {"folder": FilePath(path).parent if folder is None else folder}
+        config = GatewayConfig.model_validate(data, context=context)
     except ValidationError as error:
         problems += judge.problems(error)
         bad = reading.broken | {problem.path for problem in problems}

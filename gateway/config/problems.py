@@ -46,6 +46,7 @@ class Problem:
         message: What is wrong, in lower case and without a secret in it.
         hint: The word that was probably meant; None when nothing is close.
         severity: How bad it is. Default: an error.
+        advice: What would mend it, where that is likely and no single word. Default: none.
     """
 
     file: str
@@ -55,11 +56,22 @@ class Problem:
     message: str
     hint: str | None = None
     severity: Severity = Severity.ERROR
+    advice: str | None = None
 
     def __str__(self) -> str:
         hint = "" if self.hint is None else f" (did you mean {self.hint!r}?)"
+        return self.line_without_hint + hint
+
+    @property
+    def line_without_hint(self) -> str:
+        """What is wrong, as `file:line:column: path: message`."""
         message = f"warning: {self.message}" if self.severity is Severity.WARNING else self.message
-        return f"{self.file}:{self.line}:{self.column}: {render_path(self.path)}: {message}{hint}"
+        return f"{self.file}:{self.line}:{self.column}: {render_path(self.path)}: {message}"
+
+    @property
+    def likely_fix(self) -> str | None:
+        """What would probably mend it, as a short text; None where nothing is likely."""
+        return self.advice if self.hint is None else f"did you mean {self.hint!r}?"
 
 
 class ConfigError(GatewayError):

@@ -6,7 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.models.broker import BUILT_IN_BROKERS
+from gateway.config.models.group_rules import (
+    gap_findings,
+    pattern_findings,
+    ping_findings,
+    presence_findings,
+    resume_findings,
+)
+from gateway.config.models.limits import RouteLimits
 from gateway.config.models.rules import (
+    any_page_findings,
     api_findings,
     broker_findings,
     broker_tls_findings,
@@ -34,6 +43,7 @@ _LISTEN: Final[Path] = ("listen",)
 _TLS: Final[Path] = ("listen", "tls")
 _API: Final[Path] = ("api",)
 _BROKER: Final[Path] = ("broker",)
+_PING_SECONDS: Final = RouteLimits().ping_interval_seconds
 
 
 def salvaged_findings(data: Any, bad: Iterable[Path]) -> list[Finding]:
@@ -61,8 +71,8 @@ class _Salvage:
         findings += [replace(one, path=(*_TLS, *one.path)) for one in self._tls()]
         findings += [replace(one, path=(*_API, *one.path)) for one in self._api()]
         findings += [replace(one, path=(*_BROKER, *one.path)) for one in self._broker()]
+        findings += self._groups()
         for section, key, fact, secret in (
-            (("groups",), "pattern", "pattern can never match", False),
             (("api", "tokens"), "name", "token name taken", False),
             (("authentication", "token", "keys"), "name", "key name taken", False),
             (("authentication", "token", "keys"), "token", "token taken", True),
@@ -85,11 +95,38 @@ class _Salvage:
         if subprotocols is None or isinstance(subprotocols, list):
             required = self._at((*around, "require_subprotocol")) is True
             findings += subprotocol_findings(required=required, offered=len(subprotocols or ()))
+        findings += gap_findings(self._word((*around, "envelope"), "none"), self._text((*around, "on_gap")))
+        limits = [
+            self._number((*around, "limits", key))
+            for key in ("ping_interval_seconds", "pong_timeout_seconds")
+        ]
+        findings += [replace(one, path=("limits", *one.path)) for one in ping_findings(*limits)]
         return findings + self._proofs(around)
+
+    def _groups(self) -> list[Finding]:
+        entries = self._entries(("groups",))
+        findings = pattern_findings([self._text(("groups", n, "pattern")) for n in range(len(entries))])
+        for index, entry in enumerate(entries):
+            if isinstance(entry, dict):
+                # Given null or an empty list, a key is as good as left out.
+                given = {key for key, value in entry.items() if value or value == 0}
+                presence = {True: "members", False: "off", None: "off"}.get(entry.get("presence", False))
+                shown = presence or self._text(("groups", index, "presence"))
+                found = presence_findings(shown, given)
+                findings += [replace(one, path=("groups", index, *one.path)) for one in found]
+        return findings + resume_findings(
+            self._text(("broker", "type")),
+            [self._text(("routes", n, "envelope")) for n in range(len(self._entries(("routes",))))],
+            history=any(isinstance(entry, dict) and entry.get("history") is not None for entry in entries),
+            # A key that is wrong in itself was meant to be one.
+            key=bool(self._at(("resume", "key"))),
+        )
 
     def _proofs(self, around: Path) -> list[Finding]:
         ways = self._texts((*around, "authenticate"))
-        return certificate_findings(ways, asked=self._asked()) + self._cookies(around)
+        findings = certificate_findings(ways, asked=self._asked())
+        findings += any_page_findings(ways, origins=self._texts((*around, "allowed_origins")))
+        return findings + self._cookies(around)
 
     def _cookies(self, around: Path) -> list[Finding]:
         ways, places = self._texts((*around, "authenticate")), self._texts((*around, "credentials_from"))
@@ -164,6 +201,17 @@ class _Salvage:
     def _text(self, path: Path) -> str | None:
         value = None if path in self._bad else self._at(path)
         return value if isinstance(value, str) else None
+
+    def _word(self, path: Path, default: str) -> str | None:
+        return default if self._at(path) is None else self._text(path)
+
+    def _number(self, path: Path) -> float | None:
+        """Give a number, or the 20 seconds that pings and pongs have when nothing is said."""
+        value = self._at(path)
+        if value is None:
+            return _PING_SECONDS
+        good = isinstance(value, int | float) and not isinstance(value, bool) and path not in self._bad
+        return value if good else None
 
     def _at(self, path: Path) -> Any:
         value = self._data

@@ -8,9 +8,12 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.models import Overflow
+from gateway.core.ends import GATEWAY, HANDLER
 from gateway.core.owned import Owned
+from gateway.core.presence import member_id
 from gateway.core.request import OpeningRequest
 from gateway.core.send_queue import SendQueue
+from gateway.observe.tallies import Tally
 from gateway.protocol.close_codes import may_be_sent
 from gateway.protocol.encoding import SHORT, SHORT_TEXT_HEADERS, encode_message
 from gateway.protocol.head import parse_head
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.core.node import Node
     from gateway.core.owned import Timer
     from gateway.core.rate import Rate
+    from gateway.core.resuming import ResumeSet
     from gateway.core.route import Route
 
 __all__ = ["Connection", "State"]
@@ -56,6 +60,7 @@ class Connection(SendQueue):
     __slots__ = (
         "_head",
         "_owned",
+        "_received",
         "_state",
         "_store",
         "compression",
@@ -100,12 +105,26 @@ class Connection(SendQueue):
         self.rate: Rate | None = None
         self.joined: tuple[Group, ...] = ()
         self._head = head
+        self._received = 0  # messages and bytes in one number: see `Tally`
         self._state = State.OPEN
         self._owned: Owned | None = None
         self._store: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"<Connection {self.id} {self.path} {self._state.name.lower()}>"
+
+    @property
+    def resume_set(self) -> ResumeSet | None:
+        """The groups with history whose positions its tokens name; `None` without. The gateway's own."""
+        return None
+
+    def send_envelope(self, text: str) -> None:
+        """Send an envelope, where the client takes them. The gateway's own."""
+
+    @property
+    def particular(self) -> bool:
+        """Whether its frames are not the plain ones that a group's members share. The gateway's own."""
+        return self.compression is not None
 
     @property
     def id(self) -> str:
@@ -126,6 +145,16 @@ class Connection(SendQueue):
     def route(self) -> str:
         """The name of the route."""
         return self._route.name
+
+    @property
+    def user(self) -> str | None:
+        """The user id of the identity; `None` without one."""
+        return None if self.identity is None else self.identity.user
+
+    @property
+    def tally(self) -> Tally:
+        """Its messages and bytes so far, each way, pings and pongs that come or go alone left out."""
+        return Tally.unpack(self._received, self._sent)
 
     @property
     def request(self) -> OpeningRequest:
@@ -203,7 +232,7 @@ class Connection(SendQueue):
         """
         if not may_be_sent(code):
             raise ValueError(f"close code {code} must not be sent")
-        self.begin_close(code, reason)
+        self.begin_close(code, reason, by=HANDLER)
 
     def join(self, group: str) -> None:
         """Join a group; nothing changes if the connection is a member, or has ended.
@@ -223,6 +252,27 @@ class Connection(SendQueue):
         """
         _check_group(group)
         self.node.hub.leave(self, group)
+
+    @property
+    def member_id(self) -> str:
+        """The id under which it counts in presence: `user:` and its user id, or its own id without one."""
+        return member_id(self.identity, self.id)
+
+    def describe(self, group: str, details: Mapping[str, Any]) -> None:
+        """Say something of the member of a group that this connection counts as, for all nodes to know.
+
+        It replaces what was said before, by whichever connection of the user, and is `Member.details` then.
+        It holds until the member leaves.
+
+        Args:
+            group: The group's name; the connection is in it.
+            details: Plain data as JSON has it, of at most 1,024 bytes.
+
+        Raises:
+            NoPresenceError: If gateway.yaml does not say `presence: true` of the group.
+            ValueError: If the connection is not in the group, or the details are too long or no plain data.
+        """
+        self.node.roster.describe(self, group, details)
 
     def publish(
         self, group: str, message: str | bytes, *, include_sender: bool = True, key: str | None = None
@@ -273,6 +323,7 @@ class Connection(SendQueue):
             self.identity = identity
             self.node.expiries.renew(self, former)
             self._change_groups(former, identity)
+            self.node.roster.renew(self)
         return identity
 
     def _change_groups(self, former: Identity, identity: Identity) -> None:
@@ -303,7 +354,7 @@ class Connection(SendQueue):
     def _owner(self) -> Owned:
         owned = self._owned
         if owned is None:
-            owned = self._owned = Owned(self.node.loop, self.handler_failed)
+            owned = self._owned = Owned(self.node.loop, self.handler_failed, self.node.clock)
             if self._state is State.CLOSED:
                 owned.close()  # a handler that has waited may begin it too late
         return owned
@@ -314,8 +365,19 @@ class Connection(SendQueue):
             overflow = Overflow.DISCONNECT
         super()._apply_overflow(overflow, publication)
 
+    def on_gap(self, *, kept: bool) -> str:
+        """Tell what becomes of it when publications may be missing. The gateway's own.
+
+        Args:
+            kept: Whether they are of a group with history.
+
+        Returns:
+            `tell`, `close` or `ignore`.
+        """
+        return self._route.on_gap(kept=kept)
+
     @abstractmethod
-    def begin_close(self, code: int, reason: str) -> None:
+    def begin_close(self, code: int, reason: str, *, by: str = GATEWAY) -> None:
         """Send a close frame and await the peer's. The gateway's own; handlers call `close`."""
 
     @abstractmethod

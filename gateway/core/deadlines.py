@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Hashable
+
+    from gateway.core.clock import Call, Timers
 
 __all__ = ["Deadlines"]
 
@@ -20,20 +21,18 @@ class Deadlines(Generic[Item]):
     does for all: beginning and ending one costs 0.2 µs, where a timer each costs 2.
 
     Args:
-        loop: The event loop whose monotonic clock counts.
+        timers: Whose monotonic clock counts: the event loop, or the node's clock.
         seconds: The length.
         expire: Called with each item whose deadline has passed; it is no longer in here then.
     """
 
-    __slots__ = ("_expire", "_items", "_loop", "_timer", "seconds")
+    __slots__ = ("_expire", "_items", "_timer", "_timers", "seconds")
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, seconds: float, expire: Callable[[Item], None]
-    ) -> None:
-        self._loop = loop
+    def __init__(self, timers: Timers, seconds: float, expire: Callable[[Item], None]) -> None:
+        self._timers = timers
         self._expire = expire
         self._items: dict[Item, float] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Call | None = None
         self.seconds = seconds
 
     def __len__(self) -> int:
@@ -45,9 +44,9 @@ class Deadlines(Generic[Item]):
     def begin(self, item: Item) -> None:
         """Start an item's deadline, or start it anew."""
         self._items.pop(item, None)
-        self._items[item] = self._loop.time() + self.seconds
+        self._items[item] = self._timers.time() + self.seconds
         if self._timer is None:
-            self._timer = self._loop.call_later(self.seconds, self._sweep)
+            self._timer = self._timers.call_later(self.seconds, self._sweep)
 
     def end(self, item: Item) -> None:
         """Take an item out; it need not be in."""
@@ -55,7 +54,7 @@ class Deadlines(Generic[Item]):
 
     def left(self, item: Item) -> float:
         """Give the seconds to an item's deadline; 0 if it is not in here."""
-        return self._items[item] - self._loop.time() if item in self._items else 0.0
+        return self._items[item] - self._timers.time() if item in self._items else 0.0
 
     def close(self) -> None:
         """Take every item out and let the timer go."""
@@ -66,7 +65,7 @@ class Deadlines(Generic[Item]):
 
     def _sweep(self) -> None:
         self._timer = None
-        now = self._loop.time()
+        now = self._timers.time()
         passed: list[Item] = []
         for item, deadline in self._items.items():
             if deadline > now:
@@ -80,5 +79,5 @@ class Deadlines(Generic[Item]):
             # What expires within a tenth of the length goes with the next sweep, so that a thousand
             # connections opened in one second do not wake the loop a thousand times.
             first = next(iter(self._items.values()))
-            delay = max(first - self._loop.time(), min(self.seconds / 10, 0.25))
-            self._timer = self._loop.call_later(delay, self._sweep)
+            delay = max(first - self._timers.time(), min(self.seconds / 10, 0.25))
+            self._timer = self._timers.call_later(delay, self._sweep)

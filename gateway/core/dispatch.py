@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.stepping import as_coroutine
+from gateway.core.timing import timed
+from gateway.observe.families import HANDLER_SECONDS
+from gateway.observe.histogram import Histogram
 from gateway.plugin.handler import HANDLED, Handler
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
     from types import TracebackType
 
     from gateway.core.connection import Connection
+    from gateway.observe.metrics import Metrics
 
 __all__ = ["Dispatch", "where"]
+
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Dispatch:
@@ -25,25 +32,72 @@ class Dispatch:
 
     Args:
         handlers: The handlers' names and objects, in the order of the YAML.
+        plugins: The plugins that they come from, by the handlers' names; the name of a handler that is not in
+            there stands for its plugin.
+        seconds: Gives where an event's time is counted, by the handler's name and the event's; `None`: it is
+            counted nowhere.
 
     Attributes:
         open: Calls each handler's open event, as long as the connection is open.
         message: Calls each handler's message event, until one says `HANDLED`.
         closes: The handlers' close events, each to be called whatever becomes of the others.
+        joins: Their events of members who come; `leaves` of those who go, `changes` of those who are another.
     """
 
-    __slots__ = ("_handlers", "closes", "message", "open")
+    __slots__ = ("_handlers", "_plugins", "changes", "closes", "joins", "leaves", "message", "open")
 
-    def __init__(self, handlers: Sequence[tuple[str, Handler[Any]]]) -> None:
+    def __init__(
+        self,
+        handlers: Sequence[tuple[str, Handler[Any]]],
+        plugins: Mapping[str, str] = _NONE,
+        seconds: Callable[[str, str], Histogram] | None = None,
+    ) -> None:
         self._handlers = tuple(handlers)
-        objects = [handler for _, handler in handlers]
-        self.open: Callable[[Connection], Any] = _open_each(_implementing(objects, "on_open"))
-        self.message: Callable[[Connection, str | bytes], Any] = _message_each(
-            _implementing(objects, "on_message")
-        )
-        self.closes: tuple[Callable[[Connection, int, str], Any], ...] = tuple(
-            _implementing(objects, "on_close")
-        )
+        self._plugins = plugins
+
+        def methods(event: str) -> list[Callable[..., Any]]:
+            found = _implementing(handlers, f"on_{event}")
+            if seconds is None:
+                return [method for _, method in found]
+            return [timed(method, seconds(name, event)) for name, method in found]
+
+        self.open: Callable[[Connection], Any] = _open_each(methods("open"))
+        self.message: Callable[[Connection, str | bytes], Any] = _message_each(methods("message"))
+        self.closes: tuple[Callable[[Connection, int, str], Any], ...] = tuple(methods("close"))
+        self.joins = tuple(methods("join"))
+        self.leaves = tuple(methods("leave"))
+        self.changes = tuple(methods("change"))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The handlers' names."""
+        return tuple(name for name, _ in self._handlers)
+
+    @property
+    def hears_messages(self) -> bool:
+        """Whether a handler implements the message event."""
+        return self.message is not _nothing
+
+    def plugin_of(self, handler: str) -> str:
+        """Give the plugin that a handler comes from, by its name."""
+        return self._plugins.get(handler, handler)
+
+    def timed(self, metrics: Metrics) -> Dispatch:
+        """Give the same dispatch, with every event timed."""
+
+        def seconds(handler: str, event: str) -> Histogram:
+            key = (self.plugin_of(handler), handler, event)
+            found = metrics.handler_seconds.get(key)
+            if found is None:
+                found = metrics.handler_seconds[key] = Histogram(HANDLER_SECONDS)
+            return found
+
+        return Dispatch(self._handlers, self._plugins, seconds)
+
+    @property
+    def hears_presence(self) -> bool:
+        """Whether a handler implements one of these three."""
+        return bool(self.joins or self.leaves or self.changes)
 
     def culprit(self, error: BaseException) -> tuple[str, str]:
         """Give the handler that an error passed through, and `file:line` of where it was raised."""
@@ -86,10 +140,12 @@ def _place(frames: list[tuple[str, int]]) -> str:
     return f"{frames[0][0]}:{frames[0][1]}" if frames else "unknown"
 
 
-def _implementing(handlers: Sequence[Handler[Any]], event: str) -> list[Callable[..., Any]]:
+def _implementing(
+    handlers: Sequence[tuple[str, Handler[Any]]], event: str
+) -> list[tuple[str, Callable[..., Any]]]:
     return [
-        getattr(handler, event)
-        for handler in handlers
+        (name, getattr(handler, event))
+        for name, handler in handlers
         if getattr(type(handler), event) is not getattr(Handler, event)
     ]
 

@@ -97,12 +97,18 @@ class EventConnection(Connection):
 
     def handler_failed(self, error: BaseException) -> None:
         """End the connection with 1011 and log what a handler raised."""
-        self.node.metrics.handler_errors += 1
+        metrics = self.node.metrics
+        metrics.handler_errors += 1
         handler, place = self._route.dispatch.culprit(error)
+        plugin = self._route.dispatch.plugin_of(handler)
+        metrics.handler_failures[plugin, handler, "error"] += 1
         self.node.log.error(
             "handler_failed",
+            logger="gateway.handlers",
             connection=self.id,
             route=self.route,
+            user=self.user,
+            plugin=plugin,
             handler=handler,
             where=place,
             exc_info=error,
@@ -110,18 +116,26 @@ class EventConnection(Connection):
         self.fail(CloseCode.INTERNAL_ERROR, "internal error")
 
     def _handler_deadlines(self) -> Deadlines[EventConnection]:
-        return self.node.deadlines(self._route.limits.handler_timeout_seconds, EventConnection._event_late)
+        seconds = self._route.limits.handler_timeout_seconds
+        return self.node.deadlines(seconds, EventConnection._event_late, self.node.clock)
 
     def _event_late(self) -> None:
         if self._task is None or self._waiting is None:
             return
-        self.node.metrics.handler_timeouts += 1
+        metrics = self.node.metrics
+        metrics.handler_timeouts += 1
+        metrics.limits["handler_timeout_seconds"] += 1
         handler, place = self._route.dispatch.waiting(self._waiting)
+        plugin = self._route.dispatch.plugin_of(handler)
+        metrics.handler_failures[plugin, handler, "timeout"] += 1
         self._waiting = None
         self.node.log.error(
             "handler_timeout",
+            logger="gateway.handlers",
             connection=self.id,
             route=self.route,
+            user=self.user,
+            plugin=plugin,
             handler=handler,
             where=place,
             seconds=self._route.limits.handler_timeout_seconds,

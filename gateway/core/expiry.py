@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from gateway.protocol.close_codes import IDENTITY_EXPIRED
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
+    from gateway.core.clock import Call, Timers
     from gateway.core.connection import Connection
     from gateway.core.identity import Identity
 
@@ -29,18 +29,18 @@ class Expiries:
     within a second of its end. Connections are kept by the second in which they end, at 9 bytes each.
 
     Args:
-        loop: The event loop.
+        timers: What looks at it: the event loop, or the node's clock.
         now: Gives the seconds since the epoch.
     """
 
-    __slots__ = ("_by_second", "_ended", "_listed", "_looking", "_loop", "_now", "_seconds", "_timer")
+    __slots__ = ("_by_second", "_ended", "_listed", "_looking", "_now", "_seconds", "_timer", "_timers")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float]) -> None:
-        self._loop = loop
+    def __init__(self, timers: Timers, now: Callable[[], float]) -> None:
+        self._timers = timers
         self._now = now
         self._by_second: dict[int, list[Connection]] = {}
         self._seconds: list[int] = []
-        self._timer: asyncio.Handle | None = None
+        self._timer: Call | None = None
         self._listed = 0
         self._ended = 0
         self._looking = False
@@ -60,7 +60,7 @@ class Expiries:
         found.append(connection)
         self._listed += 1
         if self._timer is None:
-            self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
+            self._timer = self._timers.call_later(_LOOK_SECONDS, self._look)
 
     def renew(self, connection: Connection, former: Identity) -> None:
         """Go by the identity that a connection has now, instead of a former one."""
@@ -126,7 +126,7 @@ class Expiries:
         self._tidy()
         if self._seconds and self._timer is None:
             seconds = min(max(self._seconds[0] - now, 0.0), _LOOK_SECONDS)
-            self._timer = self._loop.call_later(seconds, self._look)
+            self._timer = self._timers.call_later(seconds, self._look)
 
 
 def _ends(connection: Connection, second: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.core.shared_frames import EAGER_BYTES, SharedFrames
+from gateway.observe.tallies import ONE_MESSAGE
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,13 +23,15 @@ class Flusher:
     One callback a turn for all of them: a `call_soon` each costs 0.35 µs a connection, a list entry 0.03.
     """
 
-    __slots__ = ("_pending", "_sharing", "loop", "metrics", "secure")
+    __slots__ = ("_pending", "_sharing", "loop", "metrics", "paused", "secure")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
         self.loop = loop
         self.metrics = metrics
         self.secure = False
         """Whether the transports are TLS ones, which say nothing of what they keep."""
+        self.paused: set[SendQueue] = set()
+        """Those whose transport takes no more now."""
         self._pending: list[SendQueue] = []
         self._sharing: list[Group] = []
 
@@ -68,6 +71,7 @@ class Flusher:
         last_data = b""
         written = 0
         messages = 0
+        counted = 0  # as `Tally` has it
         for connection in pending:
             frames = connection._queue  # noqa: SLF001 - the inner loop of a fan-out
             if frames is None:
@@ -84,6 +88,7 @@ class Flusher:
             elif len(frames) == 1:
                 data = last_data = frames[0]
                 last_frames = frames
+                counted = ONE_MESSAGE + len(data)
             elif frames == last_frames:
                 # Members of one group mostly have the same frames waiting: comparing sixteen of them,
                 # the same objects, costs 0.1 µs, joining them 0.4.
@@ -91,11 +96,16 @@ class Flusher:
             else:
                 data = last_data = b"".join(frames)
                 last_frames = frames
+                counted = len(frames) * ONE_MESSAGE + len(data)
             connection._queue = None  # noqa: SLF001
             connection._queued_bytes = 0  # noqa: SLF001
-            messages += len(frames) - connection._no_messages  # noqa: SLF001
-            connection._no_messages = 0  # noqa: SLF001
+            messages += len(frames)
             written += len(data)
+            if not connection._no_messages:  # noqa: SLF001
+                connection._sent += counted  # noqa: SLF001
+            else:
+                messages -= connection._no_messages  # noqa: SLF001
+                connection.count_mixed(len(frames), len(data))
             connection._transport.write(data)  # noqa: SLF001
         self.metrics.bytes_out += written
         self.metrics.messages_out += messages

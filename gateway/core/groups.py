@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from gateway.config.models import Overflow
     from gateway.core.connection import Connection
+    from gateway.core.presence_group import GroupPresence
     from gateway.core.shared_frames import SharedFrames
+    from gateway.observe.tallies import GroupTally
 
-__all__ = ["EVERYONE", "Group", "user_group"]
+__all__ = ["EVERYONE", "Group", "user_group", "user_of"]
 
 EVERYONE = "$everyone"
 """The group of all connections. Names that begin with `$` are the gateway's own."""
 
+_USER: Final = "$user:"
+
 
 def user_group(user: str) -> str:
     """Give the name of the group of all connections of a user."""
-    return f"$user:{user}"
+    return _USER + user
+
+
+def user_of(group: str) -> str | None:
+    """Give the user of whom a group holds the connections; `None` if it is another kind of group."""
+    return group[len(_USER) :] if group.startswith(_USER) else None
 
 
 class Group:
@@ -29,17 +38,31 @@ class Group:
     Args:
         name: The group's name.
         overflow: What happens to a member whose send queue is full; `None` for its route's policy.
+        tally: Where publications to it are counted.
     """
 
-    __slots__ = ("_gone", "_listed", "_snapshot", "compressing", "name", "overflow", "shared")
+    __slots__ = (
+        "_gone",
+        "_listed",
+        "_snapshot",
+        "name",
+        "overflow",
+        "particular",
+        "presence",
+        "shared",
+        "tally",
+    )
 
-    def __init__(self, name: str, overflow: Overflow | None) -> None:
+    def __init__(self, name: str, overflow: Overflow | None, tally: GroupTally) -> None:
         self.name = name
         self.overflow = overflow
-        self.compressing = 0
-        """How many members take compressed messages."""
+        self.tally = tally
+        self.particular = 0
+        """How many members take compressed messages, or envelopes."""
         self.shared: SharedFrames | None = None
         """What members share of this turn's publications; `None` if there is nothing yet."""
+        self.presence: GroupPresence | None = None
+        """Who is in it over all nodes; `None` where that is not known."""
         self._listed: list[Connection] = []
         self._gone: set[Connection] = set()
         self._snapshot: tuple[Connection, ...] | None = ()
@@ -56,16 +79,16 @@ class Group:
         self._snapshot = None
         if self.shared is not None:
             self.shared.others.append(connection)
-        if connection.compression is not None:
-            self.compressing += 1
+        if connection.particular:
+            self.particular += 1
 
     def discard(self, connection: Connection) -> None:
         """Make a member none."""
         self._gone.add(connection)
         self._snapshot = None
         self.shared = None  # what is published in the rest of this turn is not for everyone who shares it
-        if connection.compression is not None:
-            self.compressing -= 1
+        if connection.particular:
+            self.particular -= 1
         if len(self._gone) * 2 > len(self._listed):
             self.present()
 

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
+from gateway.core.envelope_connection import EnvelopeConnection
 from gateway.core.groups import EVERYONE, Group, user_group
 from gateway.core.shared_frames import EAGER_BYTES
+from gateway.observe.families import OTHER
 from gateway.protocol.encoding import DEFLATED, encode_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from gateway.broker.contract import Broker, Publication
+    from gateway.broker.contract import Publication
     from gateway.config.models import Overflow
     from gateway.core.compression import SharedCompression
     from gateway.core.connection import Connection
+    from gateway.core.enveloping import Enveloping
     from gateway.core.flusher import Flusher
+    from gateway.core.presence_group import GroupPresence
     from gateway.core.send_queue import SendQueue
     from gateway.observe.metrics import Metrics
+    from gateway.observe.tallies import GroupTally
 
 __all__ = ["Hub"]
 
 _FEW: Final = 4  # members that are not worth a queue which they share
+
+
+class Subscriber(Protocol):
+    """What is told which groups have members here."""
+
+    def subscribe(self, group: str) -> None:
+        """Begin to receive a group."""
+
+    def unsubscribe(self, group: str) -> None:
+        """Cease to receive a group."""
 
 
 class Hub:
@@ -33,23 +48,30 @@ class Hub:
         metrics: Where deliveries are counted.
         number_of: Gives the number of a connection of this node by its id; -1 for others' connections.
         policy: Gives a group's overflow policy by its name; `None` where the connections' own holds.
+        envelop: Puts a publication into envelopes.
     """
 
     def __init__(
         self,
-        broker: Broker,
+        broker: Subscriber,
         flusher: Flusher,
         metrics: Metrics,
         number_of: Callable[[str], int],
         policy: Callable[[str], Overflow | None],
+        envelop: Callable[[Publication], Enveloping],
     ) -> None:
         self._broker = broker
+        self._envelop = envelop
         self._flusher = flusher
         self._metrics = metrics
         self._number_of = number_of
         self._policy = policy
+        self.pattern_of: Callable[[str], str] = lambda _: OTHER
+        """Gives the pattern under which a group is counted, by its name."""
+        self.presence_of: Callable[[str], GroupPresence | None] = lambda _: None
+        """Gives what is known of who is in a group over all nodes, by its name."""
         self._groups: dict[str, Group] = {}
-        self._everyone = Group(EVERYONE, None)
+        self._everyone = Group(EVERYONE, None, metrics.group_tally(EVERYONE))
         self._groups[EVERYONE] = self._everyone
 
     @property
@@ -78,6 +100,8 @@ class Hub:
         self._everyone.discard(connection)
         for group in connection.joined:
             self._leave(group, connection)
+            if group.presence is not None:
+                group.presence.discard(connection, for_good=False)
         connection.joined = ()
         self._metrics.connections -= 1
 
@@ -85,11 +109,17 @@ class Hub:
         """Make a connection a member of a group; nothing changes if it is one."""
         group = self._groups.get(name)
         if group is None:
-            group = self._groups[name] = Group(name, self._policy(name))
+            group = self._groups[name] = Group(name, self._policy(name), self._tally(name))
+            group.presence = self.presence_of(name)
             self._broker.subscribe(name)
         if group not in connection.joined:
+            if group.presence is not None:
+                group.presence.add(connection)
             group.add(connection)
             connection.joined += (group,)
+
+    def _tally(self, name: str) -> GroupTally:
+        return self._metrics.group_tally(self.pattern_of(name))
 
     def leave(self, connection: Connection, name: str) -> None:
         """Make a connection a member of a group no more; nothing changes if it is none."""
@@ -97,6 +127,8 @@ class Hub:
         if group is not None and group in connection.joined:
             connection.joined = tuple(other for other in connection.joined if other is not group)
             self._leave(group, connection)
+            if group.presence is not None:
+                group.presence.discard(connection, for_good=True)
 
     def _leave(self, group: Group, connection: Connection) -> None:
         group.discard(connection)
@@ -118,13 +150,13 @@ class Hub:
         group = self._groups.get(publication.group)
         if group is None:
             return 0
-        if group.compressing:
-            delivered = self._broadcast_compressed(group, publication)
+        if group.particular:
+            delivered = self._broadcast_particular(group, publication)
         else:
             delivered = self._broadcast(group, publication)
-        metrics = self._metrics
-        metrics.publications += 1
-        metrics.deliveries += delivered
+        tally = group.tally
+        tally.publications += 1
+        tally.deliveries += delivered
         return delivered
 
     def _excluded(self, publication: Publication) -> int:
@@ -171,20 +203,25 @@ class Hub:
             delivered += 1
         return delivered
 
-    def _broadcast_compressed(self, group: Group, publication: Publication) -> int:
-        """As `_broadcast`, where some members take compressed messages: one compression for all alike."""
+    def _broadcast_particular(self, group: Group, publication: Publication) -> int:
+        """As `_broadcast`, where some members take compressed messages or envelopes: once for all alike."""
         message = publication.message
         excluded = self._excluded(publication)
         plain = encode_message(message)
         add = self._flusher.add
         compressed: dict[SharedCompression, bytes] = {}
+        enveloping: Enveloping | None = None
         delivered = 0
         for member in group.present():
             if member.number == excluded:
                 continue
             frame = plain
             compression = member.compression
-            if compression is not None:
+            if isinstance(member, EnvelopeConnection):
+                if enveloping is None:
+                    enveloping = self._envelop(publication)
+                frame = enveloping.frame(member)
+            elif compression is not None:
                 shared = compression.shared
                 found = compressed.get(shared)
                 if found is None:

@@ -5,38 +5,52 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from gateway.broker.contract import Publication
+from gateway.broker.contract import Publication, no_history
+from gateway.core.clock import SystemClock
+from gateway.core.confirming import publish_confirmed
 from gateway.core.deadlines import Deadlines
 from gateway.core.dispatch import where
+from gateway.core.ends import Ends
+from gateway.core.enveloping import Enveloping
 from gateway.core.expiry import Expiries
 from gateway.core.flusher import Flusher
+from gateway.core.gaps import Gaps
 from gateway.core.groups import EVERYONE, user_group
 from gateway.core.hub import Hub
 from gateway.core.orders import Orders
 from gateway.core.owned import Owned
+from gateway.core.presence import no_presence
+from gateway.core.resume import ResumeTokens
+from gateway.core.resuming import Resuming
 from gateway.core.revocations import Revocations
+from gateway.core.roster import Roster
 from gateway.core.rounds import Rounds
 from gateway.core.stepping import Stepper
+from gateway.core.trackers import Trackers
 from gateway.observe.metrics import Metrics
 from gateway.protocol.close_codes import may_be_sent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from gateway.broker.contract import Broker, Note
+    from gateway.broker.contract import Broker, History, HistoryOf, Note
     from gateway.config.models import Overflow
+    from gateway.core.clock import Clock, Timers
+    from gateway.core.confirming import Confirmed
     from gateway.core.connection import Connection
     from gateway.core.identity import Identity
     from gateway.core.owned import Timer
+    from gateway.core.presence import Member, PresenceOf
     from gateway.core.selection import Selection
     from gateway.core.socket_connection import SocketConnection
     from gateway.observe.logs import Logger
 
 __all__ = ["Node", "node_name"]
+
+_RESUME_SECONDS: Final = 300.0
 
 Item = TypeVar("Item")
 Renew: TypeAlias = "Callable[[Connection, str], Awaitable[Identity]]"
@@ -58,6 +72,9 @@ class Node:
         log: Where log lines go.
         policy: Gives a group's overflow policy by its name; `None` where the routes' own holds.
         name: Unique among nodes; `None` makes one with `node_name`.
+        clock: What time it is for handlers; `None` for the system's clock.
+        history_of: Gives what a group keeps, by its name.
+        presence_of: Gives the policy of a group whose members are known over all nodes, by its name.
     """
 
     def __init__(
@@ -67,22 +84,34 @@ class Node:
         *,
         policy: Callable[[str], Overflow | None] = lambda _: None,
         name: str | None = None,
+        clock: Clock | None = None,
+        history_of: HistoryOf = no_history,
+        presence_of: PresenceOf = no_presence,
     ) -> None:
         self.name = name or node_name()
         self.log = log
         self.loop = asyncio.get_running_loop()
-        self.started_at = time.time()
+        self.clock: Clock = SystemClock(self.loop) if clock is None else clock
+        self.started_at = self.now()
         """Seconds since the epoch."""
         self.metrics = Metrics()
         self.broker = broker
         self.needs_broker = False
         """Whether it takes no new connections while the broker is down."""
+        self.idempotency_seconds = 120.0
+        """For how long a publication is known by its idempotency key."""
         self.draining = False
         """Whether the node is leaving: it takes no new connections."""
         self.flusher = Flusher(self.loop, self.metrics)
-        self.hub = Hub(broker, self.flusher, self.metrics, self._number_of, policy)
+        self.gaps = Gaps(self)
+        self.trackers = Trackers(broker, history_of, self._broadcast, self.gaps.group, self.metrics, log)
+        tokens = ResumeTokens(secrets.token_bytes(32), _RESUME_SECONDS, self.now)
+        self.resuming = Resuming(self.trackers, tokens, self.metrics, self.clock)
+        self.hub = Hub(self.trackers, self.flusher, self.metrics, self._number_of, policy, self._envelop)
+        self._keeps_history = history_of is not no_history
+        self.ends = Ends(self)
         self.orders = Orders(self)
-        self.expiries = Expiries(self.loop, self.now)
+        self.expiries = Expiries(self.clock, self.now)
         self.revocations = Revocations(self.now)
         self.renew: Renew | None = None
         """Judges a token with which a handler renews a connection's identity."""
@@ -92,16 +121,19 @@ class Node:
         self.note_takers: dict[str, Callable[[Note], int]] = {
             "disconnect": self.orders.take,
             "revoke": self.orders.take,
+            "lost": self.gaps.take,
         }
         """By what a note says under `order`, who takes it."""
         self.connection_ended: list[Callable[[Connection], None]] = []
         """Each is called once with every connection, when its TCP is gone."""
         self.event_tasks: set[asyncio.Task[Any]] = set()
         """Handlers' events that wait."""
-        self._owned = Owned(self.loop, self._task_failed)
+        self._owned = Owned(self.loop, self._task_failed, self.clock)
         self._deadlines: dict[tuple[float, Any], Deadlines[Any]] = {}
         self._rounds: dict[float, Rounds] = {}
         self._last_socket_gone = asyncio.Event()
+        self.roster = Roster(self, presence_of)
+        self.hub.presence_of = self.roster.group
         self._connection_count = 0
         self._prefix = secrets.token_hex(5)
 
@@ -134,6 +166,66 @@ class Node:
         excluded = None if exclude is None else exclude.id
         return self.broker.publish(Publication(group, message, excluded, key))
 
+    async def publish_confirmed(
+        self,
+        group: str,
+        message: str | bytes,
+        *,
+        exclude: Connection | None = None,
+        key: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Confirmed:
+        """Publish a message to a group, and wait until the broker has it; otherwise as `publish`.
+
+        Args:
+            group: Its name.
+            message: `str` for text, `bytes` for binary.
+            exclude: As in `publish`.
+            key: As in `publish`.
+            idempotency_key: Names the message: within `broker: idempotency_seconds` it is published once,
+                however often and on whichever node it is tried. `None` for no such care.
+
+        Returns:
+            What became of it, with its place in the group's history if that keeps one.
+
+        Raises:
+            BrokerUnavailableError: If the broker has not said that it has it. With an idempotency key it is
+                safe to try again.
+            MessageTooBigError: If it is too big for the way between nodes.
+        """
+        excluded = None if exclude is None else exclude.id
+        publication = Publication(group, message, excluded, key)
+        return await publish_confirmed(self, publication, idempotency_key)
+
+    async def history(self, group: str, since: int | None = None, limit: int = 100) -> History:
+        """Read what a group keeps.
+
+        Args:
+            group: Its name.
+            since: The offset behind which to begin; `None` for the newest ones.
+            limit: Most publications that are given, in their order.
+
+        Raises:
+            BrokerUnavailableError: If the broker cannot be asked.
+            ValueError: If the group keeps no history.
+        """
+        return await self.broker.history(group, since, limit)
+
+    async def resume_token(self, *groups: str) -> str:
+        """Sign where groups are now, as for a page that is about to be rendered.
+
+        A client that connects with it to a route with `envelope: json` first gets what has been published
+        since. Ask for it before you read what the page shows.
+
+        Args:
+            groups: Names of groups that keep history: all of those that the client's connection joins.
+
+        Raises:
+            BrokerUnavailableError: If the broker cannot be asked.
+            ValueError: If a group keeps no history, or there are too many for a token.
+        """
+        return (await self.resuming.sign_present(groups)).token
+
     def publish_to_user(self, user: str, message: str | bytes, *, exclude: Connection | None = None) -> int:
         """Publish a message to all connections of a user, on every node; otherwise as `publish`."""
         return self.publish(user_group(user), message, exclude=exclude)
@@ -145,6 +237,32 @@ class Node:
     def members(self, group: str) -> tuple[Connection, ...]:
         """Give a group's members on this node."""
         return self.hub.members(group)
+
+    def presence(self, group: str) -> tuple[Member, ...]:
+        """Give who is in a group, over all nodes, in the order of their coming.
+
+        Other nodes' members are known within some tenths of a second.
+
+        Raises:
+            NoPresenceError: If gateway.yaml does not say `presence: true` of the group.
+        """
+        return self.roster.members(group)
+
+    def presence_member(self, group: str, member_id: str) -> Member | None:
+        """Give one of those who are in a group, by `Member.id`; `None` if they are not in it.
+
+        Raises:
+            NoPresenceError: As `presence`.
+        """
+        return self.roster.member(group, member_id)
+
+    def presence_count(self, group: str) -> int:
+        """Give how many connections are in a group, over all nodes.
+
+        Raises:
+            NoPresenceError: If gateway.yaml says neither `presence: true` of the group nor `presence: count`.
+        """
+        return self.roster.connections(group)
 
     def connections(self) -> tuple[Connection, ...]:
         """Give all open connections of this node."""
@@ -184,14 +302,25 @@ class Node:
 
     def now(self) -> float:
         """Give the time in seconds since the epoch."""
-        return time.time()
+        return self.clock.now()
 
     # The gateway's own.
 
     async def start(self) -> None:
         """Connect to the broker."""
-        await self.broker.start(self.hub.broadcast, self._take_note, self._gap)
+        # Where no group keeps history, publications need not pass the trackers: 0.1 µs each.
+        deliver = self.trackers.deliver if self._keeps_history else self.hub.broadcast
+        await self.broker.start(deliver, self._take_note, self._gap)
+        self.roster.start()
         self.broker.subscribe(EVERYONE)  # for good: the hub has this group from the beginning
+        if self._keeps_history:
+            self.every(self.resuming.tokens.seconds / 4, self.resuming.refresh, self.hub)
+
+    def _broadcast(self, publication: Publication) -> int:
+        return self.hub.broadcast(publication)
+
+    def _envelop(self, publication: Publication) -> Enveloping:
+        return Enveloping(publication, self.resuming)
 
     def _take_note(self, note: Note) -> int:
         """Have a note taken; give how many connections of this node it is about.
@@ -212,6 +341,7 @@ class Node:
 
     async def stop(self) -> None:
         """End what handlers have started, and leave the broker."""
+        self.roster.stop()
         self._owned.close()
         self.stepper.close()
         for deadlines in self._deadlines.values():
@@ -219,6 +349,7 @@ class Node:
         for rounds in self._rounds.values():
             rounds.close()
         self.expiries.close()
+        self.trackers.close()
         await self.broker.stop()
 
     async def drain(self, code: int, reason: str, seconds: float, grace: float) -> None:
@@ -260,6 +391,7 @@ class Node:
     def forget_socket(self, socket: SocketConnection) -> Deadlines[SocketConnection] | None:
         """Note that a connection's TCP is gone; give the deadline that runs for it."""
         deadlines = self.closing.pop(socket, None)
+        self.ends.end(socket)
         for call in self.connection_ended:
             call(socket)
         if not self.closing:
@@ -286,17 +418,27 @@ class Node:
             found = self._rounds[seconds] = Rounds(self.loop, seconds)
         return found
 
-    def deadlines(self, seconds: float, expire: Callable[[Item], None]) -> Deadlines[Item]:
-        """Give the deadlines of this length that end in this call; made at first use."""
+    def deadlines(
+        self, seconds: float, expire: Callable[[Item], None], timers: Timers | None = None
+    ) -> Deadlines[Item]:
+        """Give the deadlines of this length that end in this call; made at first use.
+
+        Args:
+            seconds: The length.
+            expire: The call.
+            timers: What they go by, the same for all that end in this call; `None` for the event loop.
+        """
         key = (seconds, expire)
         found = self._deadlines.get(key)
         if found is None:
-            found = self._deadlines[key] = Deadlines(self.loop, seconds, expire)
+            found = self._deadlines[key] = Deadlines(self.loop if timers is None else timers, seconds, expire)
         return found
 
     def _gap(self) -> None:
         self.metrics.broker_gaps += 1
-        self.log.warning("broker_gap", node=self.name, connections=len(self.hub))
+        self.log.warning("broker_gap", logger="gateway.broker", connections=len(self.hub))
+        self.trackers.gap()
+        self.gaps.plain()
 
     def _task_failed(self, error: BaseException) -> None:
-        self.log.error("background_task_failed", node=self.name, where=where(error), exc_info=error)
+        self.log.error("background_task_failed", where=where(error), exc_info=error)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from gateway.core.clock import Call, Timers
+
 __all__ = ["Owned", "Timer"]
 
 
@@ -33,9 +35,9 @@ class Timer:
         self._callback = callback
         self._args = args
         self._task: asyncio.Task[Any] | None = None
-        self._handle: asyncio.TimerHandle | None = None
+        self._handle: Call | None = None
         if not owned.closed:
-            self._handle = owned.loop.call_later(seconds, self._fire)
+            self._handle = owned.timers.call_later(seconds, self._fire)
 
     def cancel(self) -> None:
         """Call no more. An `async` call that is under way goes on."""
@@ -47,7 +49,7 @@ class Timer:
     def _fire(self) -> None:
         self._handle = None
         if self._repeat:
-            self._handle = self._owned.loop.call_later(self._seconds, self._fire)
+            self._handle = self._owned.timers.call_later(self._seconds, self._fire)
         else:
             self._owned.forget(self)
         if self._task is not None and not self._task.done():
@@ -67,12 +69,19 @@ class Owned:
     Args:
         loop: The event loop.
         report: Called with the exception of a callback or task that failed.
+        timers: What makes the calls; `None` for the event loop.
     """
 
-    __slots__ = ("_tasks", "_timers", "closed", "loop", "report")
+    __slots__ = ("_tasks", "_timers", "closed", "loop", "report", "timers")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, report: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        report: Callable[[BaseException], None],
+        timers: Timers | None = None,
+    ) -> None:
         self.loop = loop
+        self.timers: Timers = loop if timers is None else timers
         self.report = report
         self.closed = False
         self._timers: set[Timer] = set()

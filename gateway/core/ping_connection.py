@@ -69,6 +69,7 @@ class PingConnection(EventConnection):
 
     def _pong_missing(self) -> None:
         if self._transport.is_reading():
+            self.node.metrics.limits["pong_timeout_seconds"] += 1
             self.fail(CloseCode.INTERNAL_ERROR, "no pong in time")
         else:
             # A handler waits, and the socket is not read: the pong may lie there.
@@ -93,6 +94,7 @@ class PingConnection(EventConnection):
         pinged.count += 1
         limit = self._route.limits.max_pings_per_second
         if pinged.count > limit:
+            self.node.metrics.limits["max_pings_per_second"] += 1
             self.fail(CloseCode.POLICY_VIOLATION, f"too many pings a second, limit {limit}")
         elif self._state is State.OPEN:
             if self._write_paused:

@@ -86,6 +86,7 @@ def limit_rate(event: Callable[[Connection, Any], Any], limits: RouteLimits) -> 
         wait = rate.take(size, now)
         if not wait:
             return event(connection, message)
+        connection.node.metrics.limits["message_rate"] += 1
         if limits.rate_action is RateAction.PAUSE:
             return go_on(connection, message, rate, size, wait)
         connection.refuse_rate()

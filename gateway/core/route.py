@@ -6,7 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.compression import RouteCompression
+from gateway.core.message_log import log_messages
 from gateway.core.rate import limit_rate
+from gateway.core.timing import Sampler
 from gateway.protocol.frames import frame_lengths
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from gateway.core.connection import Connection
     from gateway.core.dispatch import Dispatch
     from gateway.core.identity import Identity
+    from gateway.observe.logs import Logger
+    from gateway.observe.metrics import Metrics
     from gateway.plugin.authenticator import Authenticator
     from gateway.protocol.frames import FrameReader
     from gateway.protocol.origin import OriginPolicy
@@ -33,21 +37,25 @@ class Route:
         dispatch: Its handlers.
         origins: Which origins may connect.
         authenticators: The ways it names, in order.
+        log: Where its messages are logged, if its entry says `log_messages`; `None` for nowhere.
     """
 
     __slots__ = (
+        "_log",
         "_same_for_all",
         "_templates",
         "authenticators",
         "close_events",
         "compression",
         "config",
+        "connections",
         "dispatch",
         "frame_lengths",
         "limits",
         "message_event",
         "name",
         "open_event",
+        "opened",
         "origins",
         "spare_reader",
     )
@@ -58,8 +66,14 @@ class Route:
         dispatch: Dispatch,
         origins: OriginPolicy,
         authenticators: tuple[tuple[str, Authenticator[Any]], ...],
+        log: Logger | None = None,
     ) -> None:
         self.config = config
+        self._log = log if config.log_messages else None
+        self.connections = 0
+        """How many are open now."""
+        self.opened = 0
+        """How many were opened since the start."""
         self.name: str = config.name or config.path
         self.limits = config.limits
         self.compression = None if config.compression is None else RouteCompression(config.compression)
@@ -70,13 +84,46 @@ class Route:
         """An idle reader, for the next connection that has something to read."""
         self.frame_lengths = frame_lengths(config.limits.max_message_bytes)
         self.open_event = dispatch.open
-        event = dispatch.message
-        if config.limits.messages_per_second or config.limits.bytes_per_second:
-            event = limit_rate(event, config.limits)
-        self.message_event = _only(config.message_types, event)
+        self.message_event = self._guarded(dispatch.message)
         self.close_events = dispatch.closes
         self._templates = tuple((text, tuple(_PLACEHOLDER.findall(text))) for text in config.groups)
         self._same_for_all = not any(names for _, names in self._templates)
+
+    def _guarded(self, event: Callable[..., Any]) -> Callable[..., Any]:
+        """Put around a message event what the route asks for; a route that asks for nothing has it plain."""
+        config = self.config
+        if config.limits.messages_per_second or config.limits.bytes_per_second:
+            event = limit_rate(event, config.limits)
+        event = _only(config.message_types, event)
+        return event if self._log is None else log_messages(event, self._log)
+
+    def watch(self, metrics: Metrics) -> Sampler | None:
+        """Time the handlers' events from now on.
+
+        Returns:
+            What chooses the messages that are timed; `None` where no handler takes any.
+        """
+        dispatch = self.dispatch.timed(metrics)
+        self.open_event = dispatch.open
+        self.close_events = dispatch.closes
+        return Sampler(self, self._guarded(dispatch.message)) if dispatch.hears_messages else None
+
+    @property
+    def enveloped(self) -> bool:
+        """Whether clients get envelopes."""
+        return self.config.envelope == "json"
+
+    def on_gap(self, *, kept: bool) -> str:
+        """Tell what becomes of a member when publications may be missing: `tell`, `close` or `ignore`.
+
+        Args:
+            kept: Whether they are of a group with history.
+        """
+        if self.config.on_gap is not None:
+            return self.config.on_gap
+        if self.enveloped:
+            return "tell"
+        return "close" if kept else "ignore"
 
     def fill(self, params: Mapping[str, str]) -> str:
         """Give the path with its parameters filled in."""

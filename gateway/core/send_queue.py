@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.models import Overflow
 from gateway.core.shared_frames import EAGER_BYTES, SharedFrames
+from gateway.observe.tallies import ONE_MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -54,6 +55,7 @@ class SendQueue(ABC):
         "_queued_bytes",
         "_relief_bytes",
         "_route",
+        "_sent",
         "_slow",
         "_transport",
         "_write_paused",
@@ -74,6 +76,7 @@ class SendQueue(ABC):
         self._no_messages = 0  # how many frames of the queue are control frames, or the answer 101
         self._write_paused = False
         self._slow: _Slow | None = None
+        self._sent = 0  # messages and bytes in one number: see `Tally`
 
     def _usual_relief_bytes(self) -> int:
         return min(EAGER_BYTES, self._route.limits.send_queue_bytes)
@@ -101,6 +104,13 @@ class SendQueue(ABC):
             queue.append(frame)
         self._queued_bytes += len(frame)
         self._no_messages += 1
+
+    def count_mixed(self, frames: int, size: int) -> None:
+        """Count frames that are written, some of which are no messages."""
+        messages = frames - self._no_messages
+        self._no_messages = 0
+        if messages:
+            self._sent += messages * ONE_MESSAGE + size
 
     def own_queue(self) -> list[bytes]:
         """Take a copy of the frames that are shared with other members of a group, and give it."""
@@ -146,7 +156,10 @@ class SendQueue(ABC):
         data = queue[0] if len(queue) == 1 else b"".join(queue)
         metrics = self.node.flusher.metrics
         metrics.bytes_out += len(data)
-        metrics.messages_out += len(queue) - self._no_messages
+        messages = len(queue) - self._no_messages
+        if messages:
+            metrics.messages_out += messages
+            self._sent += messages * ONE_MESSAGE + len(data)
         self._clear()
         if len(data) > EAGER_BYTES and self.node.flusher.secure:
             self._write_in_slices(memoryview(data))
@@ -187,10 +200,12 @@ class SendQueue(ABC):
     def pause_writing(self) -> None:
         """Keep frames from now on: the transport's buffer is over its high-water mark."""
         self._write_paused = True
+        self.node.flusher.paused.add(self)
 
     def resume_writing(self) -> None:
         """Write what was kept: the transport's buffer has drained."""
         self._write_paused = False
+        self.node.flusher.paused.discard(self)
         self.flush()
         slow = self._slow
         if slow is None or self._write_paused:

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.models import Overflow
 from gateway.core.connection import State
+from gateway.core.ends import CLIENT, GATEWAY, NETWORK
 from gateway.core.ping_connection import PingConnection
+from gateway.observe.tallies import ONE_MESSAGE
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.encoding import encode_close
 from gateway.protocol.events import CloseReceived, PingReceived, PongReceived, Violation
@@ -34,6 +36,12 @@ __all__ = ["SocketConnection"]
 
 _BATCH: Final = 64  # most events parsed at once; bounds what a read of tiny frames turns into
 _LINGER_SECONDS: Final = 1.0
+_LONE_PONG: Final = 6  # bytes of the answer to our ping: each idle connection would have a number for them
+# By the code with which the reader of frames gives up: others are breaches of the protocol.
+_LIMIT_OF: Final = {
+    int(CloseCode.MESSAGE_TOO_BIG): "max_message_bytes",
+    int(CloseCode.POLICY_VIOLATION): "max_fragments",
+}
 # Looked up by name in a module: a member of an enumeration costs 60 ns more in Python 3.11.
 _OPEN: Final = State.OPEN
 _CLOSED: Final = State.CLOSED
@@ -69,18 +77,26 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         self._no_messages = 1
         node = self.node
         node.hub.add(self)
+        route = self._route
+        route.opened += 1
+        route.connections += 1
         for group in self._route.groups(self.params, self.identity):
             node.hub.join(self, group)
+        self._greet()
         self.start_pings()
         node.expiries.add(self)
         self._run(self._route.open_event, self)
         self.flush()
 
+    def _greet(self) -> None:
+        """Send what comes before anything else; nothing on routes without envelopes."""
+
     # What asyncio calls.
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
-        self.node.metrics.bytes_in += len(data)
+        size = len(data)
+        self.node.metrics.bytes_in += size
         if self._state is _CLOSED:
             # Whatever a peer still says after a failure is thrown away. Where its end cannot be awaited
             # (TLS has no half-close), its first answer is taken for it.
@@ -90,7 +106,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         if self._task is not None:
             self._keep(data)
         elif self._reader is None and (message := only_message(data, self._route.frame_lengths)) is not None:
-            self._take_message(message)
+            self._take_message(message, size)
         else:
             self._consume(data)
 
@@ -105,9 +121,10 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         del exc
         last = self._backlog[-1] if self._backlog else None
         if type(last) is CloseReceived:  # it came before; only a handler is not ready for it
-            self._finish(last.code, last.reason)
+            self._finish(last.code, last.reason, CLIENT)
         else:
-            self._finish(CloseCode.ABNORMAL_CLOSURE, "")
+            self._finish(CloseCode.ABNORMAL_CLOSURE, "", NETWORK)
+        self.node.flusher.paused.discard(self)
         if self._queue is not None or self._slow is not None:
             self.discard_queue()
             self.release_waiters()
@@ -117,10 +134,11 @@ class SocketConnection(PingConnection, asyncio.Protocol):
 
     # Incoming frames.
 
-    def _take_message(self, message: str | bytes) -> None:
-        """Raise the event of a message that came alone."""
+    def _take_message(self, message: str | bytes, size: int) -> None:
+        """Raise the event of a message that came alone, in so many bytes."""
         if self._state is _OPEN:
             self.node.metrics.messages_in += 1
+            self._received += ONE_MESSAGE + size
             self._run(self._route.message_event, self, message)
 
     def _consume(self, data: bytes) -> None:
@@ -128,6 +146,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         reader = self._reader or self._take_reader()
         metrics = self.node.metrics
         on_message = self._route.message_event
+        size = len(data)
         count = 0
         while True:
             pending = iter(reader.feed(data, _BATCH))
@@ -144,6 +163,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
                         continue
                     if result is not None and self._waits_for(result):
                         metrics.messages_in += count
+                        self._received += count * ONE_MESSAGE + size
                         self._put_back(pending)
                         return
                 else:
@@ -151,7 +171,11 @@ class SocketConnection(PingConnection, asyncio.Protocol):
             if not reader.has_more:
                 break
             data = b""
-        metrics.messages_in += count
+        if count:
+            metrics.messages_in += count
+            self._received += count * ONE_MESSAGE + size
+        elif size > _LONE_PONG:
+            self._received += size
         if reader.unfinished != reader.watched:
             self._watch(reader, reader.unfinished)
         if reader.idle and self.compression is None:
@@ -171,6 +195,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
 
     def _keep(self, data: bytes) -> None:
         """Keep messages while a handler waits; past the backlog the socket is not read."""
+        self._received += len(data)
         reader = self._reader or self._take_reader()
         self._put_back(reader.feed(data, max(self._room(), 0)))
 
@@ -211,6 +236,9 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         elif type(event) is CloseReceived:
             self._take_close(event)
         elif type(event) is Violation:
+            limit = _LIMIT_OF.get(event.code)
+            if limit is not None:
+                self.node.metrics.limits[limit] += 1
             self.fail(event.code, event.reason)
 
     def _take_close(self, event: CloseReceived) -> None:
@@ -219,7 +247,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
             return
         if self._state is State.OPEN:
             self.enqueue_close(encode_close(None if event.code == CloseCode.NO_STATUS_RCVD else event.code))
-        self._finish(event.code, event.reason)
+        self._finish(event.code, event.reason, CLIENT)
         self.flush()
         self._transport.close()
         self._await_end(self._route.limits.close_timeout_seconds)
@@ -247,6 +275,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
             if type(event) is str or type(event) is bytes:
                 if self._state is State.OPEN or self._close_event is not None:
                     self.node.metrics.messages_in += 1
+                    self._received += ONE_MESSAGE
                     self._run(self._route.message_event, self, event)
             else:
                 self._take_control(event)
@@ -267,9 +296,16 @@ class SocketConnection(PingConnection, asyncio.Protocol):
 
     # The end.
 
-    def begin_close(self, code: int, reason: str) -> None:
-        """Send a close frame and await the peer's."""
+    def begin_close(self, code: int, reason: str, *, by: str = GATEWAY) -> None:
+        """Send a close frame and await the peer's.
+
+        Args:
+            code: The close code.
+            reason: The close reason.
+            by: Who closes.
+        """
         if self._state is State.OPEN:
+            self.node.ends.begin(self, by, code, reason)
             self._step_into_closing(code, reason)
             self._await_end(self._route.limits.close_timeout_seconds)
 
@@ -289,7 +325,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
             self.enqueue_close(encode_close(code, reason))
         if self._backlog:
             self._backlog.clear()
-        if self._finish(code, reason):
+        if self._finish(code, reason, GATEWAY):
             self.flush()
             # TCP is not closed at once: unread bytes would turn that into a reset, which could overtake
             # the close frame. The peer sees the end of ours, and has a moment to end its own.
@@ -308,7 +344,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         """End the connection with 1008: its messages come too fast."""
         self.fail(CloseCode.POLICY_VIOLATION, "messages come too fast")
 
-    def _finish(self, code: int, reason: str) -> bool:
+    def _finish(self, code: int, reason: str, by: str) -> bool:
         """Step into CLOSED; tell whether this call made the step."""
         if self._state is State.CLOSED:
             return False
@@ -319,6 +355,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         node = self.node
         limits = self._route.limits
         node.metrics.closes[code] += 1
+        node.ends.begin(self, by, code, reason)
         self.await_no_pong()
         if self._reader is not None and self._reader.watched:
             node.deadlines(limits.message_timeout_seconds, SocketConnection._message_late).end(self)
@@ -335,6 +372,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         """Be open no more: get no publications and no pings."""
         self.node.closing.setdefault(self)
         self.node.hub.remove(self)
+        self._route.connections -= 1
         self.stop_pings()
         if self.identity is not None and self.identity.expires_at is not None:
             self.node.expiries.forget_one()
@@ -352,10 +390,12 @@ class SocketConnection(PingConnection, asyncio.Protocol):
 
     def _overflowed(self, overflow: Overflow, frames: int) -> None:
         self.node.metrics.overflows[overflow.value] += 1
+        self.node.metrics.limits["send_queue_bytes"] += 1
         self.node.metrics.messages_dropped += frames
         if overflow is Overflow.DISCONNECT and self._state is State.OPEN:
             self.discard_queue()
             code, reason = CloseCode.TRY_AGAIN_LATER, "the send queue is full"
+            self.node.ends.begin(self, GATEWAY, code, reason)
             # From here on nothing is sent: it would come after a gap, and another code would hide that.
             self._step_into_closing(code, reason)
             # Not at once: this may be the middle of a broadcast, and the close event runs handlers.
@@ -373,4 +413,5 @@ class SocketConnection(PingConnection, asyncio.Protocol):
             # While a handler waits it may be us who do not read: the message gets its time anew.
             self._watch(reader, reader.watched)
             return
+        self.node.metrics.limits["message_timeout_seconds"] += 1
         self.fail(CloseCode.POLICY_VIOLATION, "message was not finished in time")

@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Mapping, MutableMapping
 
     from structlog.typing import FilteringBoundLogger, Processor
 
-__all__ = ["Logger", "make_logger", "route_standard_logging", "route_uncatchable"]
+__all__ = ["Logger", "make_logger", "route_standard_logging", "route_uncatchable", "set_standard_levels"]
 
 Logger = structlog.typing.FilteringBoundLogger
 
+_OURS: Final = "gateway"
+_NO_LEVELS: Final[Mapping[str, str]] = MappingProxyType({})
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -25,6 +28,7 @@ def make_logger(
     level: Literal["debug", "info", "warning", "error"] = "info",
     form: Literal["json", "console"] = "json",
     stream: TextIO | None = None,
+    levels: Mapping[str, str] = _NO_LEVELS,
 ) -> FilteringBoundLogger:
     """Make the logger of a process.
 
@@ -32,9 +36,12 @@ def make_logger(
         level: The least severe level that is written.
         form: `json` for one object a line, `console` for people.
         stream: Where lines go; `None` for standard error.
+        levels: Levels of single loggers, by the name that a line has for `logger`, or one above it.
     """
     target = stream if stream is not None else sys.stderr
+    each = {name: _LEVELS[word] for name, word in levels.items()}
     shared: list[Processor] = [
+        _Levels(_LEVELS[level], each),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -53,15 +60,52 @@ def make_logger(
     logger: FilteringBoundLogger = structlog.wrap_logger(
         _Lines(target),
         processors=shared,
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(min((_LEVELS[level], *each.values()))),
         cache_logger_on_first_use=True,
     )
     return logger
 
 
+class _Levels:
+    """What lets each logger's lines pass from its own level up, and names the logger of those without a name.
+
+    Args:
+        level: The level of all that are not named.
+        levels: The others, by name.
+    """
+
+    def __init__(self, level: int, levels: Mapping[str, int]) -> None:
+        self._level = level
+        self._levels = levels
+
+    def __call__(self, _: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        name = event.setdefault("logger", _OURS)
+        if self._levels and _LEVELS.get(method, logging.ERROR) < self._least(name):
+            raise structlog.DropEvent
+        return event
+
+    def _least(self, name: str) -> int:
+        while name:
+            if name in self._levels:
+                return self._levels[name]
+            name = name.rpartition(".")[0]
+        return self._level
+
+
+def set_standard_levels(levels: Mapping[str, str]) -> None:
+    """Have the loggers of plugins and libraries say as much as `levels` lets pass.
+
+    Args:
+        levels: By the loggers' names; the gateway's own are passed over.
+    """
+    for name, word in levels.items():
+        if name != _OURS and not name.startswith(f"{_OURS}."):
+            logging.getLogger(name).setLevel(_LEVELS[word])
+
+
 def _put_first(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Begin each line with what a reader looks for first."""
-    return {name: event.pop(name) for name in ("timestamp", "level", "event")} | dict(event)
+    return {name: event.pop(name) for name in ("timestamp", "level", "event", "logger")} | dict(event)
 
 
 class _Lines:

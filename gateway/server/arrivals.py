@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.protocol.refusals import refuse
 from gateway.server.address import group_of, peer_address
+from gateway.server.refusal_counts import count_refusal
 
 if TYPE_CHECKING:
     from gateway.config.models import ListenConfig
@@ -60,6 +61,11 @@ class Arrivals:
         self._turned_away: Counter[str] = Counter()
         self._telling_since = -_TELLING_SECONDS
 
+    @property
+    def under_way(self) -> int:
+        """How many TCP connections have a request that is not decided."""
+        return len(self._under_way)
+
     def begin(self, front: FrontProtocol) -> None:
         """Start the deadline of a TCP connection's next request."""
         self._fronts.add(front)
@@ -73,7 +79,8 @@ class Arrivals:
         """
         listen = self._listen
         if len(self._under_way) > listen.max_handshakes:
-            raise refuse("too_many_handshakes", f"under way, limit {listen.max_handshakes}")
+            detail = f"under way, limit {listen.max_handshakes}"
+            raise refuse("too_many_handshakes", detail, limit="max_handshakes")
         limit = listen.max_handshakes_per_address
         if not limit:
             return
@@ -81,7 +88,8 @@ class Arrivals:
         if not self._proxies.trusts(peer):
             group = group_of(peer)
             if self._groups[group] >= limit:
-                raise refuse("too_many_requests", f"under way from {group}, limit {limit}")
+                detail = f"under way from {group}, limit {limit}"
+                raise refuse("too_many_requests", detail, limit="max_handshakes_per_address")
             self._groups[group] += 1
             front.group = group
 
@@ -89,12 +97,12 @@ class Arrivals:
         """Count a TCP connection of which nothing is read; log it with others of its second."""
         self.end(front)
         error = refused.refusal.error
-        self._node.metrics.refusals[error] += 1
+        count_refusal(self._node.metrics, refused)
         self._turned_away[error] += 1
         now = self._node.loop.time()
         if now >= self._telling_since + _TELLING_SECONDS:
             self._telling_since = now
-            self._node.log.warning("openings_turned_away", **self._turned_away)
+            self._node.log.warning("openings_turned_away", logger="gateway.openings", **self._turned_away)
             self._turned_away.clear()
 
     def linger(self, front: FrontProtocol) -> None:

@@ -45,6 +45,7 @@ class CertificateEnds:
             "ends": show_time(certificate.ends_at),
         }
         if ended:
-            node.log.error("certificate_ended", **fields)
+            node.log.error("certificate_ended", logger="gateway.tls", **fields)
         else:
-            node.log.warning("certificate_ends_soon", **fields, days=int((certificate.ends_at - now) // DAY))
+            days = int((certificate.ends_at - now) // DAY)
+            node.log.warning("certificate_ends_soon", logger="gateway.tls", **fields, days=days)

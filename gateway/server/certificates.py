@@ -69,6 +69,7 @@ class Certificates:
         """What the event loop is given."""
         self._config = config
         self._node = node
+        self._log = node.log.bind(logger="gateway.tls")
         self._files: tuple[CertificateFiles, ...] = (config, *config.more_certificates)
         self._loaded: list[_Loaded] = []
         self._authorities: _Authorities
@@ -125,7 +126,7 @@ class Certificates:
         for files, old, new in zip(self._files, replaced, loaded, strict=True):
             if new is not old:
                 ends = show_time(new.certificate.ends_at)
-                self._node.log.info("certificate_reloaded", certificate=str(files.certificate), ends=ends)
+                self._log.info("certificate_reloaded", certificate=str(files.certificate), ends=ends)
 
     def _switch(self) -> None:
         """Have new TLS connections use what is loaded now."""
@@ -141,7 +142,7 @@ class Certificates:
     def _failed(self, files: CertificateFiles, fault: CertificateFault) -> None:
         self._node.metrics.certificate_reload_errors += 1
         file = str(getattr(files, fault.key))
-        self._node.log.error("certificate_reload_failed", file=file, reason=fault.fact)
+        self._log.error("certificate_reload_failed", file=file, reason=fault.fact)
 
     def _note_ends(self) -> None:
         for files, loaded in zip(self._files, self._loaded, strict=True):

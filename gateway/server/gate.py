@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gateway.auth.credentials import find
 from gateway.auth.pipeline import ask_admission, authenticate
 from gateway.broker.memory import MemoryBroker
+from gateway.core.envelope_connection import EnvelopeConnection
 from gateway.core.opening import Opening
 from gateway.core.request import OpeningRequest
 from gateway.core.shared_frames import EAGER_BYTES
 from gateway.core.socket_connection import SocketConnection
 from gateway.protocol.handshake import check_handshake, choose_subprotocol, encode_acceptance
-from gateway.protocol.origin import Origin
+from gateway.protocol.origin import own_origin
 from gateway.protocol.refusals import Refused, refuse
-from gateway.protocol.target import parse_authority
 from gateway.server.address import peer_address
 from gateway.server.arrivals import Arrivals
 from gateway.server.limits import Admissions
 from gateway.server.proxies import TrustedProxies
+from gateway.server.refusal_counts import count_refusal
 from gateway.server.shared_counts import SharedCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from gateway.config.models import ListenConfig
     from gateway.core.identity import Identity
     from gateway.core.node import Node
+    from gateway.core.resuming import Arrival
     from gateway.core.route import Route
     from gateway.protocol.head import RequestHead
     from gateway.server.front import FrontProtocol
@@ -37,8 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Found", "Gate"]
 
 Found = tuple["Route", "Mapping[str, str]"]
-
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+Admit: TypeAlias = "Callable[[Identity | None, Arrival | None], None]"
 
 
 class Gate:
@@ -124,7 +128,7 @@ class Gate:
             raise refuse("early_data")
         self._check_ready()
         remote = front.remote
-        own = self._own_origin(head, front.scheme or self._scheme)
+        own = own_origin(front.scheme or self._scheme, head.fields["host"][0])
         if not route.origins.admits(head.fields.get("origin", []), own):
             raise refuse("origin_not_allowed")
         subprotocol = choose_subprotocol(
@@ -136,8 +140,9 @@ class Gate:
         if route.compression is not None:
             agreed = route.compression.agree(head.fields.get("sec-websocket-extensions", []))
 
-        def admit(identity: Identity | None) -> None:
-            connection = SocketConnection(
+        def admit(identity: Identity | None, arrival: Arrival | None) -> None:
+            make = partial(EnvelopeConnection, arrival=arrival) if route.enveloped else SocketConnection
+            connection = make(
                 node=self._node,
                 route=route,
                 transport=front.transport,
@@ -152,8 +157,8 @@ class Gate:
             extensions = agreed.answer if agreed is not None else None
             self._hand_over(front, route, connection, encode_acceptance(accept, subprotocol, extensions))
 
-        if not route.authenticators and not self._admission:
-            admit(None)
+        if not route.authenticators and not self._admission and not route.enveloped:
+            admit(None, None)
             return None
         request = OpeningRequest(head, path)
         opening = Opening(
@@ -179,36 +184,38 @@ class Gate:
         if self._node.needs_broker and self._node.broker_is_down:
             raise refuse("broker_unavailable")
 
-    @staticmethod
-    def _own_origin(head: RequestHead, scheme: str) -> Origin | None:
-        authority = parse_authority(head.fields["host"][0])
-        if authority is None:
-            return None
-        host, port = authority
-        return Origin(scheme, host, port if port is not None else _DEFAULT_PORTS[scheme])
+    async def _judge(self, front: FrontProtocol, route: Route, opening: Opening, admit: Admit) -> None:
+        """Ask the route's ways and the admission hooks, some of which may wait; then make the connection."""
+        with ExitStack() as stack:
+            arrival = None
+            try:
+                await authenticate(opening, route.authenticators, self._node.revocations)
+                await ask_admission(opening, self._admission, self._node.revocations)
+                if route.enveloped:
+                    arrival = stack.enter_context(self._arriving(route, opening))
+                    await arrival.prepare()
+                # Others may have come in, and the drain may have begun, while a check waited.
+                self._check_room(route, front.remote, opening.identity)
+            except Refused as refused:
+                front.judged()
+                front.refuse(refused)
+            except (Exception, asyncio.CancelledError) as exc:  # a plugin's code: fails closed
+                front.judged()
+                if not front.done:
+                    log = self._node.log.bind(logger="gateway.openings")
+                    log.error("opening_check_failed", route=route.name, exc_info=exc)
+                    front.refuse(refuse("internal_error"))
+            else:
+                front.judged()
+                # A check may have swallowed its cancellation, and comes too late.
+                if not front.done and not front.transport.is_closing():
+                    admit(opening.identity, arrival)
 
-    async def _judge(
-        self, front: FrontProtocol, route: Route, opening: Opening, admit: Callable[[Identity | None], None]
-    ) -> None:
-        """Ask the route's ways and the admission hooks, some of which may wait."""
-        try:
-            await authenticate(opening, route.authenticators, self._node.revocations)
-            await ask_admission(opening, self._admission, self._node.revocations)
-            # Others may have come in, and the drain may have begun, while a check waited.
-            self._check_room(route, front.remote, opening.identity)
-        except Refused as refused:
-            front.judged()
-            front.refuse(refused)
-        except (Exception, asyncio.CancelledError) as exc:  # a plugin's code: fails closed
-            front.judged()
-            if not front.done:
-                self._node.log.error("opening_check_failed", route=route.name, exc_info=exc)
-                front.refuse(refuse("internal_error"))
-        else:
-            front.judged()
-            # A check may have swallowed its cancellation, and comes too late.
-            if not front.done and not front.transport.is_closing():
-                admit(opening.identity)
+    def _arriving(self, route: Route, opening: Opening) -> AbstractContextManager[Arrival]:
+        """Begin to find out what a client has missed."""
+        groups = route.groups(opening.params, opening.identity)
+        token = opening.request.query_params.get("resume", (None,))[0]
+        return self._node.resuming.arriving(groups, token)
 
     def _hand_over(
         self, front: FrontProtocol, route: Route, connection: SocketConnection, acceptance: bytes
@@ -225,9 +232,10 @@ class Gate:
     def refused(self, front: FrontProtocol, refused: Refused) -> None:
         """Count and log a refusal."""
         refusal = refused.refusal
-        self._node.metrics.refusals[refusal.error] += 1
+        count_refusal(self._node.metrics, refused)
         self._node.log.info(
             "opening_refused",
+            logger="gateway.openings",
             status=refusal.status,
             error=refusal.error,
             detail=refused.detail,

@@ -53,6 +53,11 @@ class Listener:
         self._tls: ssl.SSLContext | None = None
         self._server: Any = None
 
+    @property
+    def under_way(self) -> int:
+        """How many TCP connections have a request that is not decided."""
+        return self._gate.arrivals.under_way
+
     async def start(self) -> None:
         """Begin to accept.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import pydantic
 from pydantic import Field
 
 from gateway.broker.contract import BrokerUnavailableError, MessageTooBigError
+from gateway.core.neighbours import BEAT_SECONDS, TELL_SECONDS, Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SharedCounts"]
 
-_TELL_SECONDS: Final = 0.1  # changes of so long travel together
-_BEAT_SECONDS: Final = 2.0
-_SILENT_SECONDS: Final = 7.0  # a node that is not heard for three beats is gone, and its connections with it
 _BEATS_TO_ALL: Final = 15  # so often all counts are told again: what got lost is mended within half a minute
 _AT_ONCE: Final = 500  # counts in one note: some 20 KB
 _MOST_COUNTS: Final = 200_000  # of one node
@@ -46,14 +44,12 @@ class _Counts(pydantic.BaseModel):
     )
 
 
-class _Other:
-    """What is known of another node."""
+_Other: TypeAlias = "dict[Key, int]"
+"""The counts of another node."""
 
-    __slots__ = ("counts", "heard_at")
 
-    def __init__(self) -> None:
-        self.counts: dict[Key, int] = {}
-        self.heard_at = 0.0
+def _no_counts(_name: str) -> _Other:
+    return {}
 
 
 class SharedCounts:
@@ -73,7 +69,7 @@ class SharedCounts:
     def __init__(self, node: Node, own: Mapping[Key, int]) -> None:
         self._node = node
         self._own = own
-        self._others: dict[str, _Other] = {}
+        self._others: Neighbours[_Other] = Neighbours(node.loop, _no_counts, self._forget)
         self._total: Counter[Key] = Counter()
         self._changed: dict[Key, None] = {}
         self._beats = 0
@@ -82,7 +78,7 @@ class SharedCounts:
     def start(self) -> None:
         """Ask the others for their counts, and go on telling this node's. Called when the broker runs."""
         self._say([], asks=True)
-        self._node.every(_BEAT_SECONDS, self._beat)
+        self._node.every(BEAT_SECONDS, self._beat)
 
     def count(self, key: Key) -> int:
         """Give how many connections other nodes have of an address, a user or a route."""
@@ -91,7 +87,7 @@ class SharedCounts:
     def changed(self, key: Key) -> None:
         """Note that a count of this node has changed."""
         if not self._changed:
-            self._node.after(_TELL_SECONDS, self._tell)
+            self._node.after(TELL_SECONDS, self._tell)
         self._changed[key] = None
 
     def take(self, note: Note) -> int:
@@ -106,12 +102,9 @@ class SharedCounts:
             raise ValueError("not a note of counts") from None
         if said.node == self._node.name:
             return 0
-        other = self._others.get(said.node)
-        if other is None:
-            other = self._others[said.node] = _Other()
-            if not said.asks:
-                self._say([], asks=True)
-        other.heard_at = self._node.loop.time()
+        other, new = self._others.hear(said.node)
+        if new and not said.asks:
+            self._say([], asks=True)
         if said.anew:
             self._forget(other)
         for kind, name, count in said.counts:
@@ -121,13 +114,13 @@ class SharedCounts:
         return 0
 
     def _forget(self, other: _Other) -> None:
-        for key in tuple(other.counts):
+        for key in tuple(other):
             self._set(other, key, 0)
 
     def _set(self, other: _Other, key: Key, count: int) -> None:
-        former = other.counts.pop(key, 0)
-        if count and len(other.counts) < _MOST_COUNTS:
-            other.counts[key] = count
+        former = other.pop(key, 0)
+        if count and len(other) < _MOST_COUNTS:
+            other[key] = count
         else:
             count = 0
         self._total[key] += count - former
@@ -151,10 +144,7 @@ class SharedCounts:
             self._say([])
         else:
             self._tell_all()
-        now = self._node.loop.time()
-        silent = [name for name, other in self._others.items() if other.heard_at + _SILENT_SECONDS < now]
-        for name in silent:
-            self._forget(self._others.pop(name))
+        self._others.drop_silent()
 
     def _say(self, keys: list[Key], *, asks: bool = False, anew: bool = False) -> None:
         if not self._node.broker.status.connected:

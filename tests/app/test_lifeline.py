@@ -24,6 +24,7 @@ ERRAND = Errand(
     unix=None,
     beat_seconds=0.01,
     broker=("nats://127.0.0.1:1", "token", 1000),
+    resume_key="k" * 64,
 )
 
 

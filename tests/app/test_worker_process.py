@@ -9,6 +9,7 @@ import pytest
 
 from gateway.app.lifeline import SHOW_STACK
 from gateway.app.worker_process import WorkerProcess, WorkerStartError
+from gateway.observe.gathered import Gathered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +67,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def worker(clock: Clock) -> WorkerProcess:
     """A worker that is killed after 10 silent seconds, and has 60 to start; it is being watched."""
-    worker = WorkerProcess(10.0, 60.0)
+    worker = WorkerProcess(10.0, 60.0, Gathered())
     worker._loop = clock  # type: ignore[assignment]
     worker._process = Signals()  # type: ignore[assignment]
     worker._since = worker._looked_at = clock.now

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +67,8 @@ def test_every_error_of_a_bad_file(
     done = command("check", SECRET="hunter2-secret")
     assert done.returncode == 1
     assert done.stdout == ""
-    found = [LINE.fullmatch(line) for line in done.stderr.splitlines()]
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("  hint: ")]
+    found = [LINE.fullmatch(line) for line in lines]
     assert all(found), done.stderr
     places = [(int(match["line"]), match["path"]) for match in found if match]
     assert places == [
@@ -79,7 +82,7 @@ def test_every_error_of_a_bad_file(
         (14, "plugins.loud"),
     ]
     for hint in ("'listen'", "'echo'", "'allowed_origins'", "'live'"):
-        assert f"(did you mean {hint}?)" in done.stderr
+        assert f"\n  hint: did you mean {hint}?\n" in done.stderr
     assert (
         "plugin 'loud' of distribution 'loud-plugin': hook gateway_start has no argument 'nod'" in done.stderr
     )
@@ -136,3 +139,99 @@ def test_a_certificate_that_ends_soon(
         assert (done.returncode, done.stdout) == (status, "" if status else f"{file.name}: good, 0 routes\n")
         expected = rf"gateway\.yaml:1:29: listen\.tls\.certificate: {told}" if told else ""
         assert re.fullmatch(expected, done.stderr), done.stderr
+
+
+def test_formats_for_programs(
+    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+) -> None:
+    """JSON is one object, whatever is wrong; GitHub's annotations are a line for each problem."""
+    write("listen: {prot: 1, port: 0}")
+    done = command("check", "--format", "json")
+    assert (done.returncode, done.stderr) == (1, "")
+    outcome = json.loads(done.stdout)
+    assert outcome["good"] is False
+    assert [(one["line"], one["path"], one["hint"]) for one in outcome["problems"]] == [
+        (1, "listen.prot", "did you mean 'host'?")
+    ]
+    done = command("check", "--format", "github")
+    assert done.returncode == 1
+    assert done.stdout.startswith(
+        "::error file=gateway.yaml,line=1,col=10,title=gateway check::listen.prot: "
+    )
+    write("routes: [")
+    assert json.loads(command("check", "--format", "json").stdout)["good"] is False
+    assert command("check", "--format", "github").stdout.startswith("::error file=gateway.yaml,line=")
+    write("listen: {port: 0}")
+    assert json.loads(command("check", "--format", "json").stdout) == {
+        "file": "gateway.yaml",
+        "good": True,
+        "problems": [],
+    }
+    assert command("check", "--format", "github").stdout == ""
+
+
+def test_a_port_that_is_taken(
+    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+) -> None:
+    """A port of another program is an error with a hint, unless nobody wants to know."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        write(f"listen: {{port: {port}}}")
+        done = command("check")
+        assert done.returncode == 1
+        assert done.stderr.splitlines() == [
+            f"gateway.yaml:1:16: listen.port: port taken by another program: {port}",
+            f"  hint: `ss -ltnp 'sport = :{port}'` says by which",
+        ]
+        assert command("check", "--skip-address").returncode == 0
+
+
+def test_paths_of_plugins(
+    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+) -> None:
+    """A route at a path of an installed plugin's page is told, beside an error of another kind."""
+    write("listen: {port: 0}\nroutes: [{path: /live/figures.json}, {path: bad}]")
+    done = command("check")
+    assert done.stderr.splitlines() == [
+        "gateway.yaml:2:17: routes[0].path: path is served by plugin 'live' already: '/live/figures.json'",
+        "gateway.yaml:2:45: routes[1].path: path does not begin with '/': 'bad'",
+    ]
+
+
+def test_services_that_are_down(
+    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+) -> None:
+    """Only when it is asked for, the broker has to be there."""
+    write("listen: {port: 0}\nbroker: {type: nats, urls: ['nats://127.0.0.1:1']}")
+    assert command("check").returncode == 0
+    done = command("check", "--online")
+    assert done.returncode == 1
+    assert done.stderr.startswith("gateway.yaml:2:29: broker.urls[0]: broker cannot be reached: ")
+
+
+def test_what_a_restart_would_change(
+    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path], folder: Path
+) -> None:
+    """Changes are told in words, a secret's without its value; files of both are beside the new one."""
+    (folder / "former").mkdir()
+    old = folder / "former" / "old.yaml"
+    old.write_text("listen: {port: 0}\nresume: {key: '${KEY}-1'}\nrevocation: {file: gone.jsonl}\n")
+    write(
+        "listen: {port: 0}\nresume: {key: '${KEY}-2'}\nrevocation: {file: gone.jsonl}\n"
+        "routes: [{path: /echo, handlers: [echo]}]\n"
+    )
+    key = "hunter2-" * 5
+    done = command("check", "--diff", str(old), KEY=key)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "route '/echo' is added: path '/echo', handlers 'echo'",
+        "resume.key is changed",
+    ]
+    outcome = json.loads(command("check", "--diff", str(old), "--format", "json", KEY=key).stdout)
+    assert outcome["changes"] == done.stdout.splitlines()
+    assert command("check", "--diff", "gateway.yaml", KEY=key).stdout == "nothing changes\n"
+    old.write_text("lisen: 1")
+    done = command("check", "--diff", str(old), KEY=key)
+    assert done.returncode == 1
+    assert "lisen: unknown key" in done.stderr
+    assert done.stderr.endswith(f"cannot compare with a file that is not good: {old}\n")

@@ -19,7 +19,7 @@ LIMITS = {
     "handler_timeout_seconds": 31,
     "close_timeout_seconds": 3,
     "ping_interval_seconds": 17,
-    "pong_timeout_seconds": 7,
+    "pong_timeout_seconds": 19,
     "max_pings_per_second": 5,
 }
 BIG = 200

@@ -50,7 +50,7 @@ class TestJson:
         stream = io.StringIO()
         make_logger(stream=stream).info("started", port=8000, path="/世界")
         (line,) = lines(stream)
-        assert list(line) == ["timestamp", "level", "event", "port", "path"]
+        assert list(line) == ["timestamp", "level", "event", "logger", "port", "path"]
         assert (line["level"], line["event"], line["port"], line["path"]) == (
             "info",
             "started",

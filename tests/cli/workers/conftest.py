@@ -145,17 +145,17 @@ async def crew(
     write: Callable[[str], Path],
     run: Callable[..., Awaitable[Any]],
 ) -> Callable[..., Awaitable[Crew]]:
-    """A function that starts a gateway with two workers, with more settings of `listen`.
+    """A function that starts a gateway with two workers, with more settings of `listen`, or `more` sections.
 
     What it started has ended when the test has, by the fixture `run`.
     """
     install("crew-plugin", "crew", SOURCE)
 
-    async def crew(*settings: str, ready: bool = True) -> Crew:
+    async def crew(*settings: str, ready: bool = True, more: str = "") -> Crew:
         with socket.create_server(("127.0.0.1", 0)) as free:
             address = free.getsockname()
         listen = ("workers: 2", "drain_seconds: 0", f"port: {address[1]}", *settings)
-        write(YAML.format(listen=", ".join(listen)))
+        write(YAML.format(listen=", ".join(listen)) + f"    {more}\n")
         # What a gateway leaves that is killed goes with the folder.
         gateway = Crew(await run(environ={"TMPDIR": str(folder)}), address)
         if ready:

@@ -53,10 +53,34 @@ def test_defaults_of_nats() -> None:
         "connect_timeout_seconds": 2,
         "probe_interval_seconds": 2,
         "probe_timeout_seconds": 4,
+        "idempotency_seconds": 120,
         "credentials_file": None,
         "nkey_file": None,
         "tls_first": False,
+        "history_storage": "file",
+        "history_replicas": 1,
     }
+
+
+@pytest.mark.parametrize("kind", ["memory", "nats", "valkey"])
+def test_keys_are_known_for_two_minutes(kind: str) -> None:
+    """Wherever history is kept, and for a day at most."""
+    assert BROKER.validate_python({"type": kind}).idempotency_seconds == 120
+    assert BROKER.validate_python({"type": kind, "idempotency_seconds": 86_400}).idempotency_seconds == 86_400
+    for wrong in (0.5, 86_401):
+        with pytest.raises(ValidationError):
+            BROKER.validate_python({"type": kind, "idempotency_seconds": wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"history_storage": "tape"}, {"history_replicas": 0}, {"history_replicas": 6}]
+)
+def test_where_nats_keeps_history(wrong: dict[str, Any]) -> None:
+    """JetStream has two kinds of storage, and at most five copies."""
+    right = {"type": "nats", "history_storage": "memory", "history_replicas": 5}
+    assert BROKER.validate_python(right).history_replicas == 5
+    with pytest.raises(ValidationError):
+        BROKER.validate_python({**right, **wrong})
 
 
 def test_credentials_from_the_environment_may_be_unset() -> None:

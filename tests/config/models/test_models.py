@@ -83,7 +83,7 @@ def test_empty_configuration_has_every_default() -> None:
         "proxy_header": "x_forwarded_for",
         "drain_seconds": 5,
     }
-    assert config.log.model_dump() == {"level": "info", "format": "json"}
+    assert config.log.model_dump() == {"level": "info", "format": "json", "levels": {}}
     assert config.routes == config.groups == ()
     assert config.broker.type == "memory"
     assert config.data_folder is None
@@ -104,6 +104,8 @@ def test_route_defaults() -> None:
         "subprotocols": (),
         "require_subprotocol": False,
         "groups": (),
+        "envelope": "none",
+        "on_gap": None,
         "message_types": ("text", "binary"),
         "max_connections": 0,
         "limits": {
@@ -125,6 +127,7 @@ def test_route_defaults() -> None:
         },
         "compression": None,
         "overflow": Overflow.DISCONNECT,
+        "log_messages": False,
     }
 
 

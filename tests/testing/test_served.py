@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 import trustme
+from pydantic import Field
+from websockets.exceptions import InvalidStatus
 
-from gateway import GatewayError, Handler, Node, hookimpl
+from gateway import GatewayError, Handler, Node, Options, hookimpl
 from gateway.testing import serve
 
 if TYPE_CHECKING:
@@ -29,6 +31,62 @@ class Greeter(Handler):
     def on_open(self, connection: Any) -> None:
         """Greet."""
         connection.send("hello")
+
+
+class RoomOptions(Options):
+    """Options of a handler that needs a parameter."""
+
+    word: str = Field(default="in", min_length=1)
+
+
+class Room(Handler[RoomOptions]):
+    """A handler that needs a parameter of the path."""
+
+    required_params = ("room",)
+
+    def on_open(self, connection: Any) -> None:
+        """Tell where the client is."""
+        connection.send(f"{self.options.word} {connection.params['room']} as {connection.identity}")
+
+
+class TestHandler:
+    """A handler class in place of a configuration."""
+
+    async def test_a_class_is_served(self, serve_gateway: Callable[..., Awaitable[Served]]) -> None:
+        """A handler class is served at a path that has what it needs."""
+        server = await serve_gateway(Room)
+        assert (server.path, server.handlers) == ("/room/room", (Room,))
+        async with server.client() as client:
+            assert await client.receive() == "in room as None"
+
+    @pytest.mark.parametrize("options", [{"word": "${HOME} of"}, RoomOptions(word="${HOME} of")])
+    async def test_its_options_and_its_route(
+        self, serve_gateway: Callable[..., Awaitable[Served]], options: Any
+    ) -> None:
+        """Options are given as such or as a mapping, and meant as they are; so is the rest of a route."""
+        server = await serve_gateway(
+            Room, options=options, path="/at/{room}", route={"allow_missing_origin": False, "name": "at"}
+        )
+        with pytest.raises(InvalidStatus):
+            await server.client("/at/home")
+        async with server.client("/at/home", origin=server.origin) as client:
+            assert await client.receive() == "${HOME} of home as None"
+        assert server.config.routes[0].name == "at"
+
+    async def test_bad_options_are_refused(self, serve_gateway: Callable[..., Awaitable[Served]]) -> None:
+        """They are judged as gateway.yaml would be."""
+        with pytest.raises(GatewayError, match="word"):
+            await serve_gateway(Room, options={"word": ""})
+
+    async def test_a_file_is_served(
+        self, serve_gateway: Callable[..., Awaitable[Served]], tmp_path: Path
+    ) -> None:
+        """A path is that of a configuration."""
+        file = tmp_path / "some.yaml"
+        file.write_text(ECHO)
+        server = await serve_gateway(file)
+        async with server.client() as client:
+            assert await client.ask("hello") == "hello"
 
 
 class TestServeGateway:

@@ -1,0 +1,145 @@
+"""Whether the address of `listen` can be had, for `gateway check`."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import json
+import os
+import socket
+import ssl
+import stat
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+from gateway.config import Severity
+from gateway.config.remains import Remains
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path as FilePath
+
+    from gateway.config import ListenConfig, Loaded, Problem
+
+__all__ = ["check_address"]
+
+_PATIENCE_SECONDS: Final = 2.0
+# The wildcard addresses are for listening; one cannot connect to them everywhere.
+_REACHED_AT: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+def check_address(loaded: Loaded, environ: Mapping[str, str] = os.environ) -> Iterator[Problem]:
+    """Find out whether the gateway could listen where the settings say.
+
+    Args:
+        loaded: The configuration.
+        environ: The environment; with `LISTEN_FDS` the sockets come from systemd, and nothing is looked at.
+    """
+    wrong = isinstance(loaded, Remains) and loaded.lacks(
+        ("listen", "host"), ("listen", "port"), ("listen", "unix")
+    )
+    if wrong or "LISTEN_FDS" in environ:
+        return
+    listen = loaded.config.listen
+    if listen.unix is not None:
+        yield from _check_unix(loaded, listen.unix)
+        return
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)  # without listening, so that no client is let down
+    except (OSError, UnicodeError) as exc:
+        yield _address_problem(loaded, listen, exc)
+
+
+def _address_problem(loaded: Loaded, listen: ListenConfig, exc: OSError | UnicodeError) -> Problem:
+    number = exc.errno if isinstance(exc, OSError) else None
+    if number == errno.EADDRINUSE:
+        if _is_gateway(listen):
+            text = f"port {listen.port} is taken by a gateway that runs, as before its restart"
+            return loaded.problem(("listen", "port"), text, severity=Severity.WARNING)
+        return loaded.problem(
+            ("listen", "port"),
+            f"port taken by another program: {listen.port}",
+            advice=f"`ss -ltnp 'sport = :{listen.port}'` says by which",
+        )
+    if number in {errno.EACCES, errno.EPERM}:
+        text = f"port {listen.port} is not for this user; whoever runs the gateway needs CAP_NET_BIND_SERVICE"
+        return loaded.problem(("listen", "port"), text, severity=Severity.WARNING)
+    place = ("listen", "host")
+    reason = "not the name of a host" if not isinstance(exc, OSError) else (exc.strerror or str(exc)).lower()
+    return loaded.problem(place, f"address cannot be had: {loaded.show(place, listen.host)}, {reason}")
+
+
+def _check_unix(loaded: Loaded, path: FilePath) -> Iterator[Problem]:
+    place = ("listen", "unix")
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            yield loaded.problem(place, "a file that is no socket is there")
+            return
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            yield loaded.problem(place, "folder of the socket not found")
+        elif not os.access(path.parent, os.W_OK | os.X_OK):
+            text = "socket cannot be made in its folder by this user"
+            yield loaded.problem(place, text, severity=Severity.WARNING)
+        return
+    except OSError as exc:
+        yield loaded.problem(place, f"socket cannot be looked at: {(exc.strerror or str(exc)).lower()}")
+        return
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(_PATIENCE_SECONDS)
+        try:
+            client.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            return  # a dead program has left it, and it will be replaced
+        except OSError as exc:
+            yield loaded.problem(place, f"socket cannot be reached: {(exc.strerror or str(exc)).lower()}")
+            return
+        if _says_ok(client, "localhost"):
+            text = "socket is taken by a gateway that runs, as before its restart"
+            yield loaded.problem(place, text, severity=Severity.WARNING)
+        else:
+            yield loaded.problem(place, "socket taken by another program")
+
+
+def _is_gateway(listen: ListenConfig) -> bool:
+    """Tell whether a gateway listens there already, with TLS or without."""
+    host = _REACHED_AT.get(listen.host, listen.host)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Nothing is sent that anybody may not see, and its certificate may be the one that is to be replaced.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    for secure in (listen.tls is not None, listen.tls is None):
+        try:
+            with socket.create_connection((host, listen.port), _PATIENCE_SECONDS) as plain:
+                if not secure:
+                    found = _says_ok(plain, host)
+                else:
+                    with context.wrap_socket(plain) as wrapped:
+                        found = _says_ok(wrapped, host)
+        except ssl.SSLError as exc:
+            # A gateway that asks its clients for certificates says so, and no more.
+            found = "CERTIFICATE_REQUIRED" in str(exc.reason)
+        except OSError:
+            found = False
+        if found:
+            return True
+    return False
+
+
+def _says_ok(connected: socket.socket, host: str) -> bool:
+    connection = http.client.HTTPConnection(host, timeout=_PATIENCE_SECONDS)
+    connection.sock = connected
+    with closing(connection):
+        try:
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            return bool(json.loads(answer.read(4096)) == {"status": "ok"})
+        except ssl.SSLError:
+            raise
+        except (OSError, ValueError, http.client.HTTPException):
+            return False

@@ -1,0 +1,162 @@
+"""One group with history, as a node follows it: each publication once, in order, and no hole unseen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.broker.contract import Position
+
+if TYPE_CHECKING:
+    from gateway.broker.contract import History, HistoryPolicy, Publication
+
+__all__ = ["Tracker", "Verdict"]
+
+
+class Verdict(Enum):
+    """What is to be done with a publication."""
+
+    DELIVER = auto()
+    """It is the next."""
+    REPEATED = auto()
+    """Members have it."""
+    HOLE = auto()
+    """Others belong before it."""
+    NEW_EPOCH = auto()
+    """The history has begun anew: nobody knows what was in between. From here on it is followed."""
+
+
+class _Mirror(NamedTuple):
+    """The newest publications of the group.
+
+    Args:
+        publications: In order.
+        floor: None of the group lies between this offset and the first of them.
+        whole: As `History.whole`.
+    """
+
+    publications: deque[Publication]
+    floor: int
+    whole: bool
+
+
+class Tracker:
+    """What a node knows about a group with history.
+
+    Args:
+        group: Its name.
+        policy: What it keeps.
+    """
+
+    __slots__ = (
+        "_mirror",
+        "_tail",
+        "group",
+        "healing",
+        "held",
+        "holds",
+        "overrun",
+        "policy",
+        "position",
+        "reading",
+        "wanted",
+    )
+
+    def __init__(self, group: str, policy: HistoryPolicy) -> None:
+        self.group = group
+        self.policy = policy
+        self.position: Position | None = None
+        """Up to where this node's members have everything; `None` until it is known."""
+        self.wanted = False
+        """Whether the group has members here."""
+        self.holds = 0
+        """How many opening handshakes are about to make a member."""
+        self.healing = False
+        """Whether the engine is being asked for what lies in a hole; what arrives meanwhile is held."""
+        self.held: list[Publication] = []
+        self.overrun = False
+        """Whether more came meanwhile than could be held: the engine has to be asked once more."""
+        self.reading = asyncio.Lock()
+        """Taken by whoever asks the engine for all that it keeps."""
+        self._mirror: _Mirror | None = None
+        self._tail: list[Publication] | None = None
+
+    def judge(self, publication: Publication) -> Verdict:
+        """Judge a publication that has come; it is followed by `advance` if it is delivered."""
+        position = self.position
+        if position is None:
+            return Verdict.DELIVER
+        if publication.epoch != position.epoch:
+            return Verdict.NEW_EPOCH
+        if publication.offset <= position.offset:
+            return Verdict.REPEATED
+        return Verdict.DELIVER if publication.previous <= position.offset else Verdict.HOLE
+
+    def advance(self, publication: Publication) -> None:
+        """Note that a publication goes to the members now."""
+        former = self.position
+        self.position = Position(publication.offset, publication.epoch)
+        if former is None or former.epoch != publication.epoch:
+            self._mirror = self._tail = None
+            return
+        if self._tail is not None:
+            self._tail.append(publication)
+        if self._mirror is not None:
+            self._reflect(self._mirror, publication)
+
+    def _reflect(self, mirror: _Mirror, publication: Publication) -> None:
+        publications = mirror.publications
+        publications.append(publication)
+        if len(publications) > self.policy.size:
+            self._mirror = mirror._replace(floor=publications.popleft().offset, whole=False)
+
+    def adopt(self, position: Position) -> None:
+        """Follow the group from a position on; what came before it is unknown."""
+        if position != self.position:
+            self._mirror = self._tail = None
+        self.position = position
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the group's newest publications are at hand."""
+        return self._mirror is not None
+
+    def begin_mirror(self) -> None:
+        """Note what is delivered from now on, as the engine is about to be asked for all that it keeps."""
+        self._tail = []
+
+    def mirror(self, history: History) -> None:
+        """Keep the group's newest publications at hand from now on: nobody has to ask the engine for them.
+
+        Args:
+            history: All that the group keeps, asked for after `begin_mirror`. The tracker must have been
+                advanced to its end, or beyond.
+        """
+        tail, self._tail = self._tail, None
+        position, newest = self.position, history.newest
+        if tail is None or position is None or position.epoch != newest.epoch:
+            return  # it has begun anew meanwhile: the next one who needs it asks again
+        if position.offset < newest.offset:
+            return  # a hole is being mended
+        mirror = self._mirror = _Mirror(deque(history.publications), history.floor, history.whole)
+        for publication in tail:
+            if publication.offset > newest.offset:
+                self._reflect(mirror, publication)
+                mirror = self._mirror
+
+    def missed(self, since: Position) -> list[Publication] | None:
+        """Give what came after a position that was the newest within the history's time, in order.
+
+        Returns:
+            The publications; `None` if it cannot be told what they are.
+        """
+        position, mirror = self.position, self._mirror
+        if position is None or position.epoch != since.epoch or since.offset > position.offset:
+            return None
+        if since.offset == position.offset:
+            return []
+        if mirror is None or not (since.offset >= mirror.floor or mirror.whole):
+            return None
+        return [one for one in mirror.publications if one.offset > since.offset]

@@ -1,0 +1,238 @@
+"""Tests of what a node does about publications that come twice, late, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway.broker.contract import BrokerUnavailableError, HistoryPolicy, Position, Publication
+from gateway.broker.memory import MemoryBroker
+from gateway.core.trackers import Trackers
+from gateway.observe.logs import make_logger
+from gateway.observe.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from gateway.broker.contract import Deliver, History
+
+POLICY = HistoryPolicy("*", 10, 60)
+
+
+class BadLine(MemoryBroker):
+    """The real broker of one process, on a line that leaves out or repeats what a test says."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: POLICY)
+        self.pass_on: Callable[[Publication], int] = lambda _: 1
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.broken = False
+        self.questions = 0
+
+    async def start(self, deliver: Deliver, *others: Any) -> None:
+        """Start it with the bad line in between."""
+
+        def maybe(publication: Publication) -> int:
+            return sum(deliver(publication) for _ in range(self.pass_on(publication)))
+
+        await super().start(maybe, *others)
+
+    async def history(self, group: str, since: int | None, limit: int) -> History:
+        """Answer when the test lets it."""
+        self.questions += 1
+        found = await super().history(group, since, limit)
+        await self.answers.wait()
+        if self.broken:
+            raise BrokerUnavailableError("broken")
+        return found
+
+
+class Followed:
+    """A group that is followed over a bad line, and what its members got and were told."""
+
+    def __init__(self) -> None:
+        self.broker = BadLine()
+        self.seen: list[str] = []
+        self.metrics = Metrics()
+        log = make_logger("debug", "json", io.StringIO())
+        self.trackers = Trackers(
+            self.broker, lambda _: POLICY, self._broadcast, self._told, self.metrics, log
+        )
+
+    def _broadcast(self, publication: Publication) -> int:
+        self.seen.append(str(publication.message))
+        return 1
+
+    def _told(self, group: str) -> None:
+        assert group == "room"
+        self.seen.append("gap")
+
+    async def begin(self) -> None:
+        """Have a first member, and learn the position."""
+        await self.broker.start(self.trackers.deliver, lambda _: 0, self.trackers.gap)
+        self.trackers.subscribe("room")
+        await self.settle()
+
+    def publish(self, *texts: str, lose: str = "", repeat: str = "") -> None:
+        """Publish texts, of which some get lost or come twice."""
+        for text in texts:
+            self.broker.pass_on = lambda one: 0 if one.message in lose else 1 + (one.message in repeat)
+            self.broker.publish(Publication("room", text))
+
+    async def settle(self) -> None:
+        """Let everything happen that is on its way."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def followed() -> AsyncIterator[Followed]:
+    """A group with one member."""
+    made = Followed()
+    await made.begin()
+    yield made
+    made.trackers.close()
+    await made.broker.stop()
+
+
+async def test_all_is_well(followed: Followed) -> None:
+    """What comes in order goes on at once."""
+    followed.publish("a", "b", "c")
+    assert followed.seen == ["a", "b", "c"]
+
+
+async def test_twice(followed: Followed) -> None:
+    """What comes again is thrown away and counted."""
+    followed.publish("a", "b", "c", repeat="b")
+    assert followed.seen == ["a", "b", "c"]
+    assert followed.metrics.publications_repeated == 1
+
+
+async def test_a_hole(followed: Followed) -> None:
+    """What is missing is asked for, and comes before what showed it; nobody is told."""
+    followed.publish("a", "b", "c", "d", lose="bc")
+    assert followed.seen == ["a"]
+    await followed.settle()
+    assert followed.seen == ["a", "b", "c", "d"]
+    assert (followed.metrics.publication_holes, followed.metrics.publication_gaps) == (1, 0)
+
+
+async def test_while_the_engine_is_asked(followed: Followed) -> None:
+    """What comes meanwhile waits, and comes once."""
+    followed.broker.answers.clear()
+    followed.publish("a", "b", "c", lose="b")
+    await followed.settle()
+    followed.publish("d", "e", repeat="d")
+    followed.broker.answers.set()
+    await followed.settle()
+    assert followed.seen == ["a", "b", "c", "d", "e"]
+
+
+async def test_a_hole_while_the_engine_is_asked(followed: Followed) -> None:
+    """A second hole among what comes meanwhile is mended too."""
+    followed.broker.answers.clear()
+    followed.publish("a", "b", "c", lose="b")
+    await followed.settle()
+    followed.publish("d", "e", lose="d")
+    followed.broker.answers.set()
+    await followed.settle()
+    assert followed.seen == ["a", "b", "c", "d", "e"]
+
+
+async def test_what_came_last_is_missing(followed: Followed) -> None:
+    """A loss that nothing after it shows is found when the broker tells a gap."""
+    followed.publish("a", "b", lose="b")
+    followed.trackers.gap()
+    await followed.settle()
+    assert followed.seen == ["a", "b"]
+
+
+async def test_more_than_is_kept(followed: Followed) -> None:
+    """What is not kept any more is told before what is left of it comes."""
+    texts = [str(number) for number in range(20)]
+    for text in texts[:-1]:
+        followed.publish(text, lose="" if text == "0" else text)
+    followed.publish(texts[-1])
+    await followed.settle()
+    assert followed.seen == ["0", "gap", *texts[10:]]
+    assert followed.metrics.publication_gaps == 1
+
+
+async def test_no_answer(followed: Followed) -> None:
+    """If the engine cannot be asked members are told, and go on with what came."""
+    followed.broker.broken = True
+    followed.publish("a", "b", "c", "d", lose="b")
+    await followed.settle()
+    assert followed.seen == ["a", "gap", "c", "d"]
+
+
+async def test_a_new_epoch(followed: Followed) -> None:
+    """When a history begins anew members are told first, and get all of the new one."""
+    followed.publish("a")
+    others = [
+        Publication("room", text, offset=number, previous=number - 1, epoch="new")
+        for number, text in enumerate(("x", "y"), 1)
+    ]
+    for one in others:
+        followed.trackers.deliver(one)
+    assert followed.seen == ["a", "gap", "x", "y"]
+    assert followed.trackers["room"].position == Position(2, "new")
+
+
+async def test_a_history_that_was_set_back(followed: Followed) -> None:
+    """An engine that has lost the end of a history, as one restored from a copy, does not silence it."""
+    followed.publish("a", "b", "c")
+    tracker = followed.trackers["room"]
+    assert tracker.position is not None
+    tracker.adopt(Position(1000, tracker.position.epoch))
+    followed.trackers.gap()
+    await followed.settle()
+    followed.publish("d")
+    assert followed.seen == ["a", "b", "c", "gap", "d"]
+
+
+async def test_the_first_that_comes_is_not_the_first(followed: Followed) -> None:
+    """What was published between the subscription and the answer about the position is not missed."""
+    followed.trackers.unsubscribe("room")
+    followed.broker.answers.clear()
+    followed.trackers.subscribe("room")
+    await followed.settle()
+    followed.publish("a", "b", "c", lose="c")
+    followed.broker.answers.set()
+    await followed.settle()
+    followed.publish("d")
+    await followed.settle()
+    assert followed.seen == ["a", "b", "c", "d"]
+
+
+async def test_one_question_for_all(followed: Followed) -> None:
+    """However many come back together, the engine is asked once; then the answer is kept up to date."""
+    followed.publish("a", "b")
+    position = followed.trackers["room"].position
+    assert position is not None
+    before = followed.broker.questions
+    since = Position(position.offset - 1, position.epoch)
+    with followed.trackers.held(["room"]) as trackers:
+        await asyncio.gather(*(followed.trackers.prepare(trackers, {"room": since}) for _ in range(100)))
+        followed.publish("c")
+        await followed.trackers.prepare(trackers, {"room": since})
+        missed = trackers[0].missed(since)
+    assert missed is not None
+    assert [one.message for one in missed] == ["b", "c"]
+    assert followed.broker.questions == before + 1
+
+
+async def test_held_before_there_is_a_member(followed: Followed) -> None:
+    """A group is followed from the opening handshake on, and let go if nobody joins."""
+    with followed.trackers.held(["other"]) as trackers:
+        assert followed.trackers.get("other") is trackers[0]
+        await followed.trackers.prepare(trackers, None)
+        assert trackers[0].position is not None
+    assert followed.trackers.get("other") is None
+    with followed.trackers.held(["other"]):
+        followed.trackers.subscribe("other")
+    assert followed.trackers.get("other") is not None
