@@ -8,7 +8,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --co
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-full bench-slow bench-brokers fuzz lock clean
+.PHONY: help run test lint format bench bench-full bench-slow bench-brokers fuzz deploy-check reference lock clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -49,6 +49,20 @@ fuzz: $(VENV)/.developing ## Look for defects in connections and frames for abou
 	@GATEWAY_FUZZ_EXAMPLES=1500 $(BIN)/python -m pytest -q --timeout 600 tests/fuzz/test_connection_model.py
 	@mkdir -p build/fuzz
 	@exec $(BIN)/python tests/fuzz/fuzz_frames.py -max_total_time=40 -artifact_prefix=build/fuzz/ build/fuzz tests/fuzz/corpus
+
+deploy-check: ## Build the image, bring compose.yaml up and down; needs Docker with Compose
+	@docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1 \
+		|| { echo "deploy-check needs docker, its engine running, and its compose plugin" >&2; exit 1; }
+	@random() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }; \
+	export NATS_PASSWORD="n$$(random)" GRAFANA_PASSWORD="g$$(random)"; \
+	compose="docker compose --file deploy/compose.yaml --project-name gateway-check"; \
+	trap "$$compose down --volumes" EXIT; \
+	$$compose config --quiet && $$compose up --build --detach --wait \
+		&& curl --fail --silent --show-error http://127.0.0.1:8080/healthz
+
+reference: $(VENV)/.installed ## Write the reference of all keys, and their schema for editors, anew
+	@$(BIN)/gateway schema --format markdown > deploy/CONFIGURATION.md
+	@$(BIN)/gateway schema $(foreach plugin,$(PLUGINS),--plugin $(notdir $(patsubst %/,%,$(dir $(plugin))))) > deploy/gateway.schema.json
 
 lock: ## Choose the locked versions anew
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

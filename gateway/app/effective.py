@@ -27,6 +27,9 @@ __all__ = ["DEFAULT", "HIDDEN", "Leaf", "Listing", "Part", "Section", "effective
 DEFAULT: Final = "default"
 """The origin of what nobody has set."""
 
+# A text may stand for a handler with this name, and for a list with this one entry.
+_SHORT: Final = (("name",), (0,))
+
 HIDDEN: Final = "********"
 """What stands in place of a secret."""
 
@@ -190,7 +193,8 @@ class _Walk:
                 return f"environment {', '.join(marks.variables[place])}"
             if place in marks.values:
                 # What is not written itself may be short for it, as a handler's name alone.
-                short = length == len(path) or isinstance(self._written(place), str)
+                below = path[length:]
+                short = not below or (below in _SHORT and isinstance(self._written(place), str))
                 return f"{marks.file}:{marks.values[place].line}" if short else DEFAULT
         return DEFAULT
 

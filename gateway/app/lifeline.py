@@ -165,10 +165,11 @@ class Lifeline:
             self._asked.pop(question, None)
 
     def _push_figures(self, figures: Figures, **more: int) -> None:
-        self._push(json.dumps({"say": "figures", "figures": to_plain(figures), **more}).encode() + b"\n")
+        told = {"say": "figures", "figures": to_plain(figures), **more}
+        self._push(json.dumps(told).encode() + b"\n")
 
     def _push(self, line: bytes) -> None:
-        """Send a line behind what is not sent yet, without waiting; one for which there is no room is lost."""
+        """Send a line behind what is not sent yet, without waiting; without room it is lost."""
         if len(self._unsent) > _MOST_UNSENT:
             return
         if self._unsent:

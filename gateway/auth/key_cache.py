@@ -88,28 +88,46 @@ class KeyCache:
         config = self._config
         reason: str | None = None
         try:
-            async with asyncio.timeout(config.timeout_seconds):
-                document = await self._fetch()
-            keys, left_out = read_key_set(document, self._algorithms)
-        except (TimeoutError, httpx.TimeoutException):
-            reason = f"no answer within {config.timeout_seconds} seconds"
+            keys, left_out = await self.look()
         except BadKeySetError as exc:
             reason = str(exc)
-        except Exception as exc:  # noqa: BLE001 - whatever an answer does to the libraries, the next try comes
-            reason = f"{type(exc).__name__}: {exc}"[:200]
         self._task = None
         self.reached = reason is None
         if reason is None:
             self.keys = tuple(keys)
-            node.log.info("jwks_fetched", issuer=self._issuer, keys=len(keys), left_out=left_out)
+            node.log.info(
+                "jwks_fetched", logger="gateway.auth", issuer=self._issuer, keys=len(keys), left_out=left_out
+            )
             # Somewhat earlier, and not the same for all, so that nodes do not ask all at once.
             delay = config.refresh_seconds * random.uniform(_EARLIEST, 1)  # noqa: S311 - no secret
         else:
-            node.log.warning("jwks_failed", issuer=self._issuer, reason=reason, known_keys=len(self.keys))
+            node.metrics.jwks_failures[self._issuer] += 1
+            known = len(self.keys)
+            node.log.warning(
+                "jwks_failed", logger="gateway.auth", issuer=self._issuer, reason=reason, known_keys=known
+            )
             delay = config.min_interval_seconds
         if self._timer is not None:
             self._timer.cancel()
         self._timer = node.after(delay, self._begin, node)
+
+    async def look(self) -> tuple[list[Key], int]:
+        """Fetch the keys once; give those that fit, and how many do not.
+
+        Raises:
+            BadKeySetError: If there is no answer in time, or one that is no key set.
+        """
+        seconds = self._config.timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                document = await self._fetch()
+            return read_key_set(document, self._algorithms)
+        except (TimeoutError, httpx.TimeoutException):
+            raise BadKeySetError(f"no answer within {seconds} seconds") from None
+        except BadKeySetError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - whatever an answer does to the libraries, the next try comes
+            raise BadKeySetError(f"{type(exc).__name__}: {exc}"[:200]) from None
 
     async def _fetch(self) -> bytes:
         """Get the document, and no more than is allowed of it."""

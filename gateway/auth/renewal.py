@@ -55,8 +55,10 @@ class Renewal:
         except Refused as refused:
             connection.node.log.info(
                 "renewal_refused",
+                logger="gateway.auth",
                 connection=connection.id,
                 route=connection.route,
+                user=connection.user,
                 error=refused.refusal.error,
                 detail=refused.detail,
             )

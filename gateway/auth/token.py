@@ -49,7 +49,9 @@ class TokenAuthenticator(Authenticator[TokenWayConfig]):
         now = time.time()
         for identity in self._identities:
             if _has_ended(identity, now):
-                node.log.warning("token_key_expired", key=identity.token_id, user=identity.user)
+                node.log.warning(
+                    "token_key_expired", logger="gateway.auth", key=identity.token_id, user=identity.user
+                )
 
     def authenticate(self, opening: Opening) -> Identity | None:
         """Judge a bearer token; `None` if there is none, or one in the form of a JWT, which is another way's.

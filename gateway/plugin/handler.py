@@ -10,6 +10,7 @@ from typing_extensions import TypeVar
 if TYPE_CHECKING:
     from gateway.core.connection import Connection
     from gateway.core.node import Node
+    from gateway.core.presence import Member
 
 __all__ = ["HANDLED", "Handled", "Handler", "Options"]
 
@@ -123,4 +124,38 @@ class Handler(Generic[OptionsType]):
             code: The close code: the peer's, ours if we failed the connection, 1005 if the peer gave
                 none, 1006 if the connection was lost without a closing handshake.
             reason: The text that came with the code; often empty.
+        """
+
+    # Of groups with presence only; who is in a group is known over all nodes.
+
+    def on_join(self, group: str, member: Member, connections: tuple[Connection, ...]) -> Any:
+        """Called when somebody is in a group who was not: their first connection has joined it, anywhere.
+
+        Each node calls it where connections of the handler's route are in the group, so send to these and
+        do not publish. An event that raises, or waits too long, is logged and ends no connection.
+
+        Args:
+            group: The group's name.
+            member: Who it is.
+            connections: This node's connections of the handler's route that are in the group, the member's
+                own included; `connection.member_id` tells whose one is.
+        """
+
+    def on_leave(self, group: str, member: Member, connections: tuple[Connection, ...]) -> Any:
+        """Called when somebody is in a group no more; otherwise as `on_join`.
+
+        A user whose last connection ended has left after `presence_grace_seconds`. One whose last connection
+        left the group, or who has no identity, has left at once.
+        """
+
+    def on_change(
+        self, group: str, member: Member, former: Member, connections: tuple[Connection, ...]
+    ) -> Any:
+        """Called when a member's claims or details are others than before; otherwise as `on_join`.
+
+        Args:
+            group: The group's name.
+            member: Who it is now.
+            former: The same with the former claims and details.
+            connections: As with `on_join`.
         """

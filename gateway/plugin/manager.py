@@ -20,7 +20,7 @@ from gateway.plugin.judging import judge_value, one_line
 from gateway.plugin.marker import PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     import pydantic
     from sanic import Blueprint
@@ -211,11 +211,16 @@ class PluginManager:
         Raises:
             PluginProblem: If one fails.
         """
-        found: list[Blueprint] = []
-        for plugin in self._plugins.values():
-            given = self._call(plugin, "gateway_blueprints", node=node)
-            found += given if given is not None else ()
-        return found
+        return [one for plugin in self._plugins.values() for one in self.blueprints_of(plugin, node)]
+
+    def blueprints_of(self, plugin: Plugin, node: Node) -> Sequence[Blueprint]:
+        """Give a plugin's blueprints.
+
+        Raises:
+            PluginProblem: If it fails.
+        """
+        given: Sequence[Blueprint] | None = self._call(plugin, "gateway_blueprints", node=node)
+        return () if given is None else given
 
     async def start(self, node: Node) -> None:
         """Have each plugin begin its own work, in the order of registration.

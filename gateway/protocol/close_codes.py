@@ -13,6 +13,7 @@ __all__ = [
     "DISCONNECTED",
     "IDENTITY_EXPIRED",
     "IDENTITY_REVOKED",
+    "PUBLICATIONS_MISSED",
     "CloseCode",
     "CloseCodeRow",
     "Reconnect",
@@ -22,6 +23,7 @@ __all__ = [
 
 IDENTITY_EXPIRED: Final = 4401
 IDENTITY_REVOKED: Final = 4403
+PUBLICATIONS_MISSED: Final = 4409
 DISCONNECTED: Final = 4410
 
 
@@ -65,6 +67,9 @@ CLOSE_CODES: Final[dict[int, CloseCodeRow]] = {
         CloseCodeRow(1013, "try again later", "the client read too slowly", Reconnect.LATER),
         CloseCodeRow(IDENTITY_EXPIRED, "identity expired", "the credentials ran out", Reconnect.YES),
         CloseCodeRow(IDENTITY_REVOKED, "identity revoked", "the credentials were withdrawn", Reconnect.NO),
+        CloseCodeRow(
+            PUBLICATIONS_MISSED, "publications missed", "messages may be missing before this", Reconnect.YES
+        ),
         CloseCodeRow(DISCONNECTED, "disconnected", "an operator ended the connection", Reconnect.NO),
     )
 }

@@ -77,12 +77,14 @@ class Refused(GatewayError):
     Args:
         refusal: The answer for the client.
         detail: What the log says besides; never holds a credential.
+        limit: The limit that was passed, where the error does not say which one; empty where it does.
     """
 
-    def __init__(self, refusal: Refusal, detail: str = "") -> None:
+    def __init__(self, refusal: Refusal, detail: str = "", limit: str = "") -> None:
         super().__init__(f"{refusal.error}: {detail or refusal.message}")
         self.refusal = refusal
         self.detail = detail
+        self.limit = limit
 
 
 _UPGRADE: Final = (
@@ -142,16 +144,17 @@ REFUSALS: Final[dict[str, Refusal]] = {
 }
 
 
-def refuse(error: str, detail: str = "", *, retry_after: float | None = None) -> Refused:
+def refuse(error: str, detail: str = "", *, retry_after: float | None = None, limit: str = "") -> Refused:
     """Make the exception for a row of `REFUSALS`.
 
     Args:
         error: The row.
         detail: What the log says besides.
         retry_after: Seconds until the client may try again, rounded up; `None`: what the row says.
+        limit: As of `Refused`.
     """
     refusal = REFUSALS[error]
     if retry_after is not None:
         others = tuple(field for field in refusal.headers if field[0] != "Retry-After")
         refusal = replace(refusal, headers=(*others, ("Retry-After", str(max(ceil(retry_after), 1)))))
-    return Refused(refusal, detail)
+    return Refused(refusal, detail, limit)

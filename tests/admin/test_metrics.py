@@ -34,7 +34,11 @@ routes:
     allow_missing_origin: true
     groups: ["room:{room}", "vip:{room}"]
     handlers: [odd]
-    limits: {max_message_bytes: 100, handler_timeout_seconds: 0.05, messages_per_second: 1000, message_burst: 20}
+    limits:
+      max_message_bytes: 100
+      handler_timeout_seconds: 0.05
+      messages_per_second: 1000
+      message_burst: 20
 """
 
 Figures = dict[tuple[str, ...], float]
@@ -140,7 +144,7 @@ async def test_a_life_is_counted(server: Served, until: Any, read: Any) -> None:
 
 
 async def test_refusals_are_counted(server: Served, read: Any) -> None:
-    """By the reasons of the table, and in one for all that plugins make up; and by the limit that was passed."""
+    """By the reasons of the table, one for all that plugins make up, and by the limit that was passed."""
     for path in ("/odd/a?mine", "/odd/a?yours", "/nothing"):
         with pytest.raises(InvalidStatus):
             await server.connect(path)

@@ -19,6 +19,8 @@ class TcpProxy:
 
     def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
         self.port = 0
+        self.delay_seconds = 0.0
+        """How long it keeps what it passes on, each way."""
         self._to = port
         self._context = context
         self._flows = asyncio.Event()
@@ -61,7 +63,11 @@ class TcpProxy:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:
+            writer.transport.abort()
+            return
         self._writers.add(far_writer)
         self._spawn(self._pass(reader, far_writer))
         self._spawn(self._pass(far_reader, writer))
@@ -70,6 +76,8 @@ class TcpProxy:
         try:
             while data := await reader.read(65_536):
                 await self._flows.wait()
+                if self.delay_seconds:
+                    await asyncio.sleep(self.delay_seconds)
                 if writer.transport.is_closing():
                     break
                 writer.write(data)

@@ -132,8 +132,10 @@ def here(server: Served, room: str = "one") -> dict[str | None, int]:
 
 
 def agree(expected: dict[str | None, int], *servers: Served) -> Check:
-    """Give whether all gateways know just these."""
-    return lambda: all(here(server) == expected for server in servers)
+    """Give whether all gateways know just these, and have told their handlers."""
+    return lambda: all(
+        here(server) == expected and not server.node.roster._events._marked for server in servers
+    )
 
 
 async def test_nodes_agree_on_who_is_here(server: Any, start: Start) -> None:

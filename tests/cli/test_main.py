@@ -32,7 +32,7 @@ def test_the_help_names_every_command(command: Callable[..., subprocess.Complete
     """Without arguments the help is printed, with each command."""
     done = command()
     assert done.returncode == 2
-    for name in ("run", "check", "plugins", "routes", "hash-token"):
+    for name in ("run", "check", "plugins", "routes", "connect", "new-plugin", "hash-token"):
         assert f" {name} " in done.stdout + done.stderr
 
 

@@ -8,6 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.main import app
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -62,10 +65,10 @@ def execute(*arguments: str, lines: str = "", cwd: Path | None = None, **environ
     return done.stdout
 
 
-def test_a_folder_may_be_named(command: Command, folder: Path) -> None:
+def test_a_folder_may_be_named(folder: Path) -> None:
     """The folder may be another one; a prefix `gateway-` is not part of the handler's name."""
-    done = command("new-plugin", "gateway-acme", "--folder", "deep/er")
-    assert done.returncode == 0
+    done = CliRunner().invoke(app, ["new-plugin", "gateway-acme", "--folder", "deep/er"])
+    assert done.exit_code == 0
     project = folder / "deep" / "er"
     made = {str(file.relative_to(project)) for file in project.rglob("*") if file.is_file()}
     assert made == {
@@ -78,14 +81,14 @@ def test_a_folder_may_be_named(command: Command, folder: Path) -> None:
     assert "@" not in source.replace("@hookimpl", "")
 
 
-def test_an_existing_folder_is_left_alone(command: Command, folder: Path) -> None:
+def test_an_existing_folder_is_left_alone(folder: Path) -> None:
     """Nothing is written where something is."""
     (folder / "acme").mkdir()
     (folder / "file").write_text("mine")
     for arguments in (("acme",), ("acme-two", "--folder", "file")):
-        done = command("new-plugin", *arguments)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("there is already something at ")
+        done = CliRunner().invoke(app, ["new-plugin", *arguments])
+        assert done.exit_code == 1
+        assert done.output.startswith("there is already something at ")
     assert list((folder / "acme").iterdir()) == []
 
 
@@ -107,10 +110,6 @@ def test_a_bad_name_is_refused(
     name: str, said: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A name that no distribution or package can have, or that is taken, is refused, and nothing is made."""
-    from typer.testing import CliRunner  # noqa: PLC0415 - only here
-
-    from gateway.cli.main import app  # noqa: PLC0415 - only here
-
     before = sorted(folder.iterdir())
     done = CliRunner().invoke(app, ["new-plugin", name])
     assert done.exit_code == 1

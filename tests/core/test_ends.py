@@ -66,7 +66,9 @@ def ended(server: Any, until: Any) -> Any:
 
 async def test_the_client_closes(server: Any, ended: Any) -> None:
     """The line has the client's code and reason, and what went each way."""
-    async with server.connect("/mine", additional_headers={"Authorization": "Bearer secret-of-ann"}) as client:
+    async with server.connect(
+        "/mine", additional_headers={"Authorization": "Bearer secret-of-ann"}
+    ) as client:
         await client.send("four")
         await client.recv()
         await client.send(b"0123456789")
@@ -179,7 +181,15 @@ async def test_a_line_below_the_level_is_not_made(serve_gateway: Any, until: Any
 
 @pytest.mark.parametrize(
     ("code", "label"),
-    [(1000, "1000"), (1005, "1005"), (1006, "1006"), (1014, "other"), (3000, "3xxx"), (4410, "4410"), (4999, "4xxx")],
+    [
+        (1000, "1000"),
+        (1005, "1005"),
+        (1006, "1006"),
+        (1014, "other"),
+        (3000, "3xxx"),
+        (4410, "4410"),
+        (4999, "4xxx"),
+    ],
 )
 def test_codes_as_labels(code: int, label: str) -> None:
     """Codes of the table, and the two that stand for none, are themselves."""

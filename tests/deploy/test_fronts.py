@@ -1,4 +1,4 @@
-"""Tests of the shipped nginx and HAProxy: both are started, with connections through them to real gateways."""
+"""Tests of the shipped nginx and HAProxy: both are started, with connections to gateways through them."""
 
 from __future__ import annotations
 

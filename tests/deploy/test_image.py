@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conftest import DEPLOY
+from shipped import DEPLOY
 
 from gateway.app import prepare
 
@@ -27,7 +27,11 @@ FILE = DEPLOY / "Dockerfile"
 def instructions() -> list[tuple[str, str]]:
     """Give the instructions of the Dockerfile, each as its word and what follows on one line."""
     text = re.sub(r"^#.*\n", "", FILE.read_text("utf-8"), flags=re.MULTILINE).replace("\\\n", " ")
-    return [(word, " ".join(rest.split())) for word, _, rest in (line.partition(" ") for line in text.splitlines()) if word]
+    return [
+        (word, " ".join(rest.split()))
+        for word, _, rest in (line.partition(" ") for line in text.splitlines())
+        if word
+    ]
 
 
 def all_of(word: str) -> list[str]:
@@ -47,7 +51,9 @@ def test_bases_are_pinned_and_the_user_is_nobody() -> None:
     assert len(bases) == 1
     assert re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+", bases.pop())
     assert all_of("USER") == ["10001:10001"]
-    assert [word for word, _ in instructions()].index("USER") > [word for word, _ in instructions()].index("COPY")
+    assert [word for word, _ in instructions()].index("USER") > [word for word, _ in instructions()].index(
+        "COPY"
+    )
 
 
 def test_what_it_copies_is_there_and_let_into_the_build() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import yaml
-from conftest import DEPLOY, manifest, manifests
+from shipped import DEPLOY, manifest, manifests
 
 from gateway.app import prepare
 from gateway.observe.families import FAMILIES, Kind
@@ -66,7 +66,9 @@ async def test_probes_ask_what_the_gateway_answers(
 ) -> None:
     """Life and readiness are asked at their paths, which a gateway has, on the port that it listens on."""
     served = await serve_gateway("plugins: {live: {enabled: false}}")
-    probes = {name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+    probes = {
+        name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")
+    }
     assert [probe["path"] for probe in probes.values()] == ["/healthz", "/healthz", "/readyz"]
     async with httpx.AsyncClient(trust_env=False) as client:
         for probe in probes.values():
@@ -77,7 +79,7 @@ async def test_probes_ask_what_the_gateway_answers(
 def test_a_pod_has_the_time_to_drain(
     pod: dict[str, Any], container: dict[str, Any], config: GatewayConfig
 ) -> None:
-    """The grace is that of preStop, of the drain, of the closing handshakes, and at least five seconds more."""
+    """The grace is that of preStop, of the drain, of closing handshakes, and at least five seconds more."""
     before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     readiness = container["readinessProbe"]
     assert before > readiness["periodSeconds"] * readiness["failureThreshold"]
@@ -98,7 +100,9 @@ def test_selectors_find_the_pods() -> None:
         labels = manifest(kind, name)["spec"]["template"]["metadata"]["labels"]
         assert manifest(kind, name)["spec"]["selector"]["matchLabels"].items() <= labels.items()
         assert manifest("Service", name)["spec"]["selector"].items() <= labels.items()
-        assert manifest("PodDisruptionBudget", name)["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        assert (
+            manifest("PodDisruptionBudget", name)["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        )
 
 
 def test_the_file_is_checked_before_it_is_served(pod: dict[str, Any], container: dict[str, Any]) -> None:
@@ -149,7 +153,7 @@ def test_a_pod_goes_only_one_at_a_time() -> None:
 
 
 def test_gateways_know_every_server_of_the_broker(config: GatewayConfig) -> None:
-    """The URLs are the names that the set's servers have, as many as there are, and the copies are no more."""
+    """The URLs are the names that the set's servers have, and of history there are as many copies."""
     servers = manifest("StatefulSet", "nats")["spec"]
     names = [f"nats-{index}.{servers['serviceName']}" for index in range(servers["replicas"])]
     assert list(config.broker.urls) == [f"nats://{name}:4222" for name in names]

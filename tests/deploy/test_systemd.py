@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import DEPLOY
+from shipped import DEPLOY
 from typer.main import get_command
 
 from gateway.cli.main import app
@@ -46,20 +46,31 @@ def installed(tmp_path: Path) -> list[Path]:
     files = []
     for name in ("gateway.service", "gateway.socket"):
         files.append(tmp_path / name)
-        files[-1].write_text((UNITS / name).read_text("utf-8").replace(INSTALLED, str(here)), encoding="utf-8")
+        files[-1].write_text(
+            (UNITS / name).read_text("utf-8").replace(INSTALLED, str(here)), encoding="utf-8"
+        )
     return files
 
 
 @pytest.mark.tools
 def test_systemd_finds_nothing(judge: Callable[..., str], installed: list[Path]) -> None:
     """Verifying both says nothing: every key is known, every value good, every program there."""
-    assert judge("systemd-analyze", "systemd", "verify", "--man=no", "--recursive-errors=no", *installed) == ""
+    assert (
+        judge("systemd-analyze", "systemd", "verify", "--man=no", "--recursive-errors=no", *installed) == ""
+    )
 
 
 @pytest.mark.tools
 def test_the_service_is_hardly_exposed(judge: Callable[..., str], installed: list[Path]) -> None:
     """Systemd's own measure of what a unit may do is low."""
-    judge("systemd-analyze", "systemd", "security", "--offline=true", f"--threshold={MOST_EXPOSED}", installed[0])
+    judge(
+        "systemd-analyze",
+        "systemd",
+        "security",
+        "--offline=true",
+        f"--threshold={MOST_EXPOSED}",
+        installed[0],
+    )
 
 
 @pytest.mark.parametrize("key", ["ExecStartPre", "ExecStart", "ExecReload"])
@@ -81,13 +92,16 @@ def test_readiness_watchdog_and_end_are_systemds() -> None:
 
 
 def test_limits_let_the_configuration_be_reached() -> None:
-    """Descriptors, the queues of the socket and of the kernel are as much as the file that ships for them says."""
+    """Descriptors and the queues of socket and kernel are as much as the image's file asks for."""
     from gateway.app import prepare  # noqa: PLC0415 - only here
 
     listen = prepare(DEPLOY / "gateway.yaml", {"NATS_PASSWORD": "a password"}).config.listen
     lines = (UNITS / "gateway.sysctl").read_text("utf-8").splitlines()
     kernel = dict(line.split(" = ") for line in lines if " = " in line)
-    assert int(unit("gateway.service")["Service"]["LimitNOFILE"]) >= listen.max_connections + listen.max_handshakes
+    assert (
+        int(unit("gateway.service")["Service"]["LimitNOFILE"])
+        >= listen.max_connections + listen.max_handshakes
+    )
     assert int(unit("gateway.socket")["Socket"]["Backlog"]) >= listen.backlog
     assert int(kernel["net.core.somaxconn"]) >= listen.backlog
     assert int(kernel["fs.nr_open"]) >= int(unit("gateway.service")["Service"]["LimitNOFILE"])

@@ -102,8 +102,8 @@ STEPS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.booleans()),
 def test_counters_never_fall(steps: list[tuple[int, int, bool]]) -> None:
     """Whatever workers count, die and are replaced, what is gathered only grows, and is all that was told."""
     gathered = Gathered()
-    counts = {slot: 0 for slot in range(3)}
-    lives = {slot: 0 for slot in range(3)}
+    counts = dict.fromkeys(range(3), 0)
+    lives = dict.fromkeys(range(3), 0)
     seen = total = 0
     for slot, more, dies in steps:
         if dies:

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.observe.logs import make_logger, route_standard_logging, route_uncatchable
+from gateway.observe.logs import (
+    make_logger,
+    route_standard_logging,
+    route_uncatchable,
+    set_standard_levels,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,6 +114,64 @@ def test_lines_below_the_level_are_not_written(level: Any, written: list[str]) -
     for name in ("debug", "info", "warning", "error"):
         getattr(log, name)("event")
     assert [line["level"] for line in lines(stream)] == written
+
+
+class TestLevels:
+    """Levels of single loggers."""
+
+    def test_a_logger_has_its_own_level(self) -> None:
+        """It is that of its name, or of the nearest name above it; all others have the common one."""
+        stream = io.StringIO()
+        levels = {
+            "gateway.connections": "warning",
+            "gateway.broker": "debug",
+            "lib": "error",
+            "lib.a": "info",
+        }
+        log = make_logger("info", stream=stream, levels=levels)
+        names = (
+            "gateway",
+            "gateway.connections",
+            "gateway.broker",
+            "gateway.broker.x",
+            "lib.b",
+            "lib.a.c",
+            "libx",
+        )
+        for name in names:
+            for level in ("debug", "info", "warning", "error"):
+                getattr(log.bind(logger=name), level)("event")
+        least: dict[str, str] = {}
+        for line in lines(stream):
+            least.setdefault(line["logger"], line["level"])
+        assert least == {
+            "gateway": "info",
+            "gateway.connections": "warning",
+            "gateway.broker": "debug",
+            "gateway.broker.x": "debug",
+            "lib.b": "error",
+            "lib.a.c": "info",
+            "libx": "info",
+        }
+
+    def test_a_line_without_a_logger_is_the_gateways(self) -> None:
+        """What names no logger has the name `gateway`, and its level."""
+        stream = io.StringIO()
+        log = make_logger("debug", stream=stream, levels={"gateway": "error"})
+        log.info("quiet")
+        log.error("loud")
+        assert [(line["logger"], line["event"]) for line in lines(stream)] == [("gateway", "loud")]
+
+    def test_libraries_say_more_if_they_are_asked(self, standard: logging.Logger) -> None:
+        """A library's own level is lowered with the log's; the gateway's names are no such loggers."""
+        stream = io.StringIO()
+        levels = {standard.name: "debug", "gateway.broker": "debug"}
+        route_standard_logging(make_logger(stream=stream, levels=levels), standard.name)
+        standard.debug("quiet")
+        set_standard_levels(levels)
+        standard.debug("loud")
+        assert [line["message"] for line in lines(stream)] == ["loud"]
+        assert logging.getLogger("gateway.broker").level == logging.NOTSET
 
 
 class TestConsole:

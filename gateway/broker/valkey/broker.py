@@ -29,6 +29,4 @@ class ValkeyBroker(LinkedBroker):
     def __init__(
         self, config: ValkeyBrokerConfig, node: str, log: Logger, history_of: HistoryOf = no_history
     ) -> None:
-        super().__init__(
-            config, node, log, lambda url, receive: ValkeyLink(config, url, receive), history_of
-        )
+        super().__init__(config, node, log, lambda url, receive: ValkeyLink(config, url, receive), history_of)

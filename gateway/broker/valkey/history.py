@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["ValkeyHistory", "read_place"]
 
 _REMEMBERED_MILLISECONDS: Final = 86_400_000
-"""For how long at least a group's offset is remembered after its last publication. When it is forgotten, a new
-epoch begins, and members that stayed are told of a gap that is none."""
+"""For how long at least a group's offset is remembered after its last publication. When it is forgotten, a
+new epoch begins, and members that stayed are told of a gap that is none."""
 
 _MOST_OFFSET: Final = 2**53 - 1
 """Lua counts in floating point."""
+
+_LIFE: Final = 16
+"""Characters of the server's random names, of forty, that tell one from the other."""
 
 _PLACE: Final = re.compile(rb"\+([\w-]{1,64}) ([1-9]\d{0,15})\n", re.ASCII)
 
@@ -35,7 +38,7 @@ Command = tuple[str | bytes | int, ...]
 
 
 def read_place(data: bytes) -> tuple[Place | None, bytes]:
-    """Take apart what came through a channel: the place that the script wrote in front, if any, and the rest."""
+    """Take apart what came through a channel: the place that a script wrote in front, if any; the rest."""
     head = _PLACE.match(data) if data[:1] == b"+" else None
     if head is None:
         return None, data
@@ -78,20 +81,17 @@ class ValkeyHistory:
         self._life: tuple[str, str, str] | None = None
         self._epochs = _never_used_before()
 
-    def learn(self, facts: bytes | None) -> None:
-        """Take what the server answers to INFO; `None` if the user may not ask.
+    def learn(self, facts: bytes) -> None:
+        """Take what the server answers to INFO; nothing if the user may not ask.
 
         A server that was started anew may have lost what came last: with a file that is written at every
         change (AOF) it has not. Where another one takes its place, some may be missing in any case.
         """
-        self._life = None
-        if facts is not None:
-            found = dict(line.partition(b":")[::2] for line in facts.split(b"\r\n"))
-            self._life = (
-                found[b"run_id"][:16].decode(),
-                found[b"master_replid2"][:16].decode(),
-                found[b"aof_enabled"].decode(),
-            )
+        found = dict(line.partition(b":")[::2] for line in facts.split(b"\r\n"))
+        run, line, durable = (
+            found.get(name, b"")[:_LIFE].decode() for name in (b"run_id", b"master_replid2", b"aof_enabled")
+        )
+        self._life = (run, line, durable) if run else None
 
     def keep(self, messages: Sequence[Keep]) -> list[Command]:
         """Give the commands that keep messages, one for each.
@@ -165,7 +165,7 @@ class ValkeyHistory:
 
     def _known_life(self) -> tuple[str, str, str]:
         if self._life is None:
-            raise BrokerUnavailableError("the user may not ask the server for `info`")
+            raise BrokerUnavailableError("the server does not tell its `run_id`, or not this user")
         return self._life
 
     def _keys(self, channel: str) -> tuple[str, ...]:

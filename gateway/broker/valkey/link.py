@@ -77,7 +77,7 @@ class ValkeyLink:
         try:
             self._history.learn(await self._ask(("INFO",)))
         except NoPermissionError:
-            self._history.learn(None)
+            self._history.learn(b"")
         self._start(self._watch_role)
 
     def _start(self, read: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -106,7 +106,7 @@ class ValkeyLink:
         while True:
             kind, channel, data = await connection.read()
             if kind == b"message":
-                place, data = read_place(data)  # noqa: PLW2901
+                place, data = read_place(data)
                 self._receive(channel.decode(errors="replace"), data, place)
             elif kind == b"subscribe":
                 self._granted += 1

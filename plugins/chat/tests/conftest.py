@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest_asyncio
@@ -12,15 +9,16 @@ import pytest_asyncio
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from websockets.asyncio.client import ClientConnection
-
+    from gateway import testing
     from gateway.testing import Served
 
 YAML = """
+groups: [{pattern: "room:*", presence: true, presence_grace_seconds: 0.3}]
 authentication:
   token:
     keys:
       - {name: ada, user: ada, token: token-of-ada}
+      - {name: grace, user: grace, token: token-of-grace, groups: ["room:kitchen"]}
       - {name: long, user: "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy", token: token-of-long}
       - {name: odd, user: "  Gr\\u200bace\\u202e\\u0007 ", token: token-of-odd}
       - {name: unseen, user: "\\u200b\\u200b", token: token-of-unseen}
@@ -37,6 +35,11 @@ routes:
     handlers:
       - name: chat
         options: {max_text_characters: 5, room_pattern: "lobby|help"}
+  - path: /hark/{room}
+    allow_missing_origin: true
+    authenticate: [token]
+    groups: ["room:{room}"]
+    handlers: []
   - path: /listen/{room}
     allow_missing_origin: true
     groups: ["room:{room}"]
@@ -47,8 +50,9 @@ routes:
 class Client:
     """A client that speaks the protocol of `chat`."""
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
+    def __init__(self, client: testing.Client) -> None:
+        self.client = client
+        self.socket = client.socket
         self.welcome: dict[str, Any] = {}
 
     @property
@@ -58,12 +62,11 @@ class Client:
 
     async def tell(self, kind: str, **fields: object) -> None:
         """Send a message of a type."""
-        await self.socket.send(json.dumps({"type": kind, **fields}))
+        await self.client.send_json({"type": kind, **fields})
 
     async def hear(self) -> dict[str, Any]:
         """Await the next message."""
-        async with asyncio.timeout(5):
-            heard: dict[str, Any] = json.loads(await self.socket.recv(decode=True))
+        heard: dict[str, Any] = await self.client.receive_json()
         return heard
 
     async def ask(self, kind: str, **fields: object) -> dict[str, Any]:
@@ -81,19 +84,18 @@ async def served(serve_gateway: Callable[..., Awaitable[Served]]) -> AsyncIterat
     """Serve chat rooms, and see that no handler failed."""
     served = await serve_gateway(YAML)
     yield served
-    assert [line for line in served.log if line["level"] == "error"] == []
+    assert served.errors == []
 
 
 @pytest_asyncio.fixture
-async def enter(served: Served) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
+async def enter(
+    served: Served, gateway_client: Callable[..., Awaitable[testing.Client]]
+) -> Callable[..., Awaitable[Client]]:
     """Give a function that brings a client into a room; it has heard its welcome."""
-    async with AsyncExitStack() as stack:
 
-        async def bring(path: str = "/chat/lobby", *, token: str | None = None) -> Client:
-            headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-            socket = await stack.enter_async_context(served.connect(path, additional_headers=headers))
-            client = Client(socket)
-            client.welcome = await client.hear()
-            return client
+    async def bring(path: str = "/chat/lobby", *, token: str | None = None) -> Client:
+        client = Client(await gateway_client(served, path, token=token))
+        client.welcome = await client.hear()
+        return client
 
-        yield bring
+    return bring

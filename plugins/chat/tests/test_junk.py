@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from websockets.asyncio.client import ClientConnection
+    from gateway.testing import Client
 
     Enter = Callable[..., Awaitable[Any]]
 
 YAML = """
+groups: [{pattern: "room:*", presence: true}]
 routes:
   - path: /chat/{room}
     allow_missing_origin: true
@@ -107,26 +108,35 @@ def test_nothing_ends_a_connection(tmp_path: Path) -> None:
         stack = AsyncExitStack()
         served = runner.run(stack.enter_async_context(serve(tmp_path, YAML)))
         try:
-            socket = runner.run(stack.enter_async_context(served.connect("/chat/lobby")))
-            runner.run(socket.recv())
+            client = runner.run(stack.enter_async_context(served.client("/chat/lobby")))
+            runner.run(client.receive())
 
             @settings(max_examples=200, deadline=None)
             @given(st.text() | st.binary() | near_misses)
             def answers(junk: str | bytes) -> None:
-                assert runner.run(_answer(socket, junk)) in {"error", "renamed", "message", "whisper", "who"}
+                assert runner.run(_answer(client, junk)) in {"error", "renamed", "message", "whisper", "who"}
 
             answers()
         finally:
             runner.run(stack.aclose())
-        assert [line for line in served.log if line["level"] == "error"] == []
+        assert served.errors == []
 
 
-async def _answer(socket: ClientConnection, junk: str | bytes) -> str:
+async def _answer(client: Client, junk: str | bytes) -> str:
     """Send junk and a question; give the type of the only answer before that to the question."""
-    await socket.send(junk)
-    await socket.send('{"type": "who"}')
-    async with asyncio.timeout(5):
-        answer = json.loads(await socket.recv())
-        assert json.loads(await socket.recv())["type"] == "who"
-    kind: str = answer["type"]
+    await client.send(junk)
+    await client.send('{"type": "who"}')
+    kind: str = (await client.receive_json())["type"]
+    assert (await client.receive_json())["type"] == "who"
     return kind
+
+
+async def test_nasty_conversations(check_handler: Callable[..., Awaitable[None]]) -> None:
+    """No client makes the handler fail, or harms another member of the room."""
+    messages = [
+        '{"type": "name", "name": "Ada"}',
+        '{"type": "say", "text": "hello"}',
+        '{"type": "whisper", "to": "Ada", "text": "psst"}',
+        '{"type": "who"}',
+    ]
+    await check_handler(YAML, messages=messages)

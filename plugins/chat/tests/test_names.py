@@ -37,18 +37,31 @@ async def test_guest_gets_a_name(enter: Enter) -> None:
 
 
 async def test_identity_gives_the_name(enter: Enter) -> None:
-    """An identified client has its user's name; its second connection has that and a suffix."""
+    """An identified client has its user's name, and is the same member by whichever connection."""
     first = await enter("/known/lobby", token="token-of-ada")
     second = await enter("/known/lobby", token="token-of-ada")
     elsewhere = await enter("/known/kitchen", token="token-of-ada")
-    assert first.me["name"] == elsewhere.me["name"] == "ada"
-    assert re.fullmatch(r"ada-[0-9a-f]{6}", second.me["name"])
+    assert first.me == second.me == elsewhere.me == {"id": "user:ada", "name": "ada"}
+    assert second.welcome["members"] == [first.me]
+
+
+async def test_new_name_is_that_of_all_connections(enter: Enter) -> None:
+    """A user who takes another name has it on every connection to the room, and on the next one."""
+    first = await enter("/known/lobby", token="token-of-ada")
+    second = await enter("/known/lobby", token="token-of-ada")
+    await first.ask("name", name="Ada L.")
+    assert (await second.hear())["type"] == "renamed"
+    third = await enter("/known/lobby", token="token-of-ada")
+    assert third.me["name"] == "Ada L."
+    assert (await second.ask("say", text="hello"))["from"] == third.me
 
 
 async def test_user_is_made_a_name(enter: Enter) -> None:
     """A user that is no name is cut, and rid of what cannot be seen; if nothing is left, it is a guest's."""
+    other = await enter("/known/kitchen", token="token-of-ada")
+    await other.ask("name", name="Y" * 40)
+    longer = await enter("/known/kitchen", token="token-of-long")
     long = await enter("/known/lobby", token="token-of-long")
-    longer = await enter("/known/lobby", token="token-of-long")
     odd = await enter("/known/lobby", token="token-of-odd")
     unseen = await enter("/known/lobby", token="token-of-unseen")
     assert long.me["name"] == "y" * 40

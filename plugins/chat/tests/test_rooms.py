@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+
+from gateway import GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -119,7 +120,7 @@ async def test_others_hear_who_was_cut(enter: Enter) -> None:
     ada = await enter()
     bob = await enter()
     await ada.hear()
-    bob.socket.transport.abort()
+    bob.client.drop()
     assert await ada.hear() == {"type": "left", "member": bob.me}
     assert (await ada.ask("who"))["members"] == [ada.me]
 
@@ -137,14 +138,66 @@ async def test_others_hear_of_all_who_go_at_once(enter: Enter) -> None:
     assert await ada.has_heard_all()
 
 
+async def test_brief_absence_is_not_told(enter: Enter) -> None:
+    """A user who comes back within the grace was never gone, keeps their name, and is listed meanwhile."""
+    bob = await enter()
+    ada = await enter("/known/lobby", token="token-of-ada")
+    await ada.ask("name", name="Ada L.")
+    await ada.socket.close()
+    assert [(await bob.hear())["type"] for _ in range(2)] == ["joined", "renamed"]
+    assert len((await bob.ask("who"))["members"]) == 2
+    back = await enter("/known/lobby", token="token-of-ada")
+    assert back.me == {"id": "user:ada", "name": "Ada L."}
+    assert await bob.has_heard_all()
+    await back.socket.close()
+    assert await bob.hear() == {"type": "left", "member": back.me}
+
+
+async def test_second_connection_is_not_told(enter: Enter) -> None:
+    """A user comes with the first connection, and goes with the last."""
+    bob = await enter()
+    one = await enter("/known/lobby", token="token-of-ada")
+    two = await enter("/known/lobby", token="token-of-ada")
+    assert (await bob.hear())["type"] == "joined"
+    await one.socket.close()
+    assert await two.has_heard_all()
+    await two.socket.close()
+    assert await bob.hear() == {"type": "left", "member": one.me}
+
+
+async def test_listener_who_enters_has_come(served: Served, enter: Enter) -> None:
+    """A user who only listened is told as joined when they enter."""
+    async with served.client("/hark/lobby", token="token-of-ada"):
+        bob = await enter()
+        assert bob.welcome["members"] == [bob.me]
+        ada = await enter("/known/lobby", token="token-of-ada")
+        assert await bob.hear() == {"type": "joined", "member": ada.me}
+
+
+async def test_who_is_in_the_group_of_another_room(enter: Enter) -> None:
+    """Whose identity is in another room's group hears what is said there, and not who comes and goes."""
+    grace = await enter("/known/lobby", token="token-of-grace")
+    bob = await enter("/chat/kitchen")
+    assert bob.welcome["members"] == [bob.me]
+    assert await grace.has_heard_all()
+    await bob.tell("say", text="hello")
+    assert (await grace.hear())["text"] == "hello"
+    assert await grace.has_heard_all()
+
+
+async def test_rooms_need_presence(serve_gateway: Callable[..., Awaitable[Served]]) -> None:
+    """A gateway whose YAML does not let it know who is in rooms does not start, and says what is missing."""
+    with pytest.raises(GatewayError, match="presence: true"):
+        await serve_gateway("routes: [{path: '/chat/{room}', handlers: [chat]}]")
+
+
 async def test_listener_of_the_group_is_no_member(served: Served, enter: Enter) -> None:
-    """A connection that joined the room's group by other means hears the room, and is nobody there."""
-    async with served.connect("/listen/lobby") as listener:
+    """A connection that joined the room's group by other means hears what is said, and is nobody there."""
+    async with served.client("/listen/lobby") as listener:
         ada = await enter("/chat/lobby")
         assert ada.welcome["members"] == [ada.me]
         await ada.tell("say", text="hello")
-        assert '"joined"' in await listener.recv()
-        assert '"message"' in await listener.recv()
+        assert (await listener.receive_json())["type"] == "message"
 
 
 async def test_room_is_reached_from_outside(served: Served, enter: Enter) -> None:
@@ -161,10 +214,7 @@ async def test_room_of_a_bad_name_is_closed(enter: Enter, room: str) -> None:
     assert client.welcome == {
         "type": "error", "error": "bad_room", "message": "this route has no room of this name",
     }  # fmt: skip
-    with pytest.raises(ConnectionClosed) as closed:
-        await client.hear()
-    assert closed.value.rcvd is not None
-    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4404, "this route has no room of this name")
+    await client.client.expect_close(4404, "this route has no room of this name")
 
 
 async def test_refused_newcomer_was_never_there(served: Served, enter: Enter) -> None:

@@ -38,6 +38,20 @@ async def test_whisper_to_oneself_comes_once(enter: Enter) -> None:
     assert await ada.has_heard_all()
 
 
+async def test_whisper_reaches_every_connection(enter: Enter) -> None:
+    """A whisper to a user, and its copy, go to each of their connections in the room, and no further."""
+    bob = await enter()
+    one = await enter("/known/lobby", token="token-of-ada")
+    two = await enter("/known/lobby", token="token-of-ada")
+    elsewhere = await enter("/known/kitchen", token="token-of-ada")
+    await bob.hear()
+    copy = await bob.ask("whisper", to="ada", text="psst")
+    assert await one.hear() == await two.hear() == copy
+    answer = await one.ask("whisper", to=bob.me["id"], text="what?")
+    assert await two.hear() == await bob.hear() == answer
+    assert await elsewhere.has_heard_all()
+
+
 async def test_whisper_finds_names_as_people_write_them(enter: Enter) -> None:
     """Case, blanks around and the width of letters make no other person of an addressee."""
     ada = await enter()

@@ -46,12 +46,21 @@ class Server:
     always: bool = False
 
 
+GATEWAY_COMMAND = (
+    *(sys.executable, "-m", "gateway", "run"),
+    *("-c", str(HERE / "gateway.yaml"), "--port", "{port}"),
+)
 SERVERS = (
     Server(
         "gateway",
-        (sys.executable, "-m", "gateway", "run", "-c", str(HERE / "gateway.yaml"), "--port", "{port}"),
+        GATEWAY_COMMAND,
         routes=("/echo", "/fan", "/idle", "/fan-deflate"),
         always=True,
+    ),
+    Server(
+        "unwatched",
+        ("env", "BENCH_METRICS=false", *GATEWAY_COMMAND),
+        routes=("/echo", "/fan", "/fan-deflate"),
     ),
     Server("sanic", (sys.executable, str(PEERS / "stock_sanic.py"), "{port}"), always=True),
     Server("websockets", (sys.executable, str(PEERS / "websockets_server.py"), "{port}"), always=True),

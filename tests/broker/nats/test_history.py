@@ -459,11 +459,9 @@ def cluster(nats_server: MakeServer) -> list[NatsServer]:
 
 
 async def test_copies_on_several_servers(make: MakeSide, cluster: list[NatsServer]) -> None:
-    """Whichever server a node asks, it knows what was stored before; the end of one server loses nothing."""
-    nodes = [
-        await make(str(number), urls=[server.url], history_replicas=3, probe_timeout_seconds=10)
-        for number, server in enumerate(cluster)
-    ]
+    """Whichever server a node asks, it knows at once what was stored before, through whichever other."""
+    settings = {"history_of": rooms(1000), "history_replicas": 3, "probe_timeout_seconds": 1}
+    nodes = [await make(str(number), urls=[server.url], **settings) for number, server in enumerate(cluster)]
     async with asyncio.timeout(30):
         while True:  # the servers have to find each other first
             try:
@@ -477,17 +475,6 @@ async def test_copies_on_several_servers(make: MakeSide, cluster: list[NatsServe
         last = await store(nodes[number % 3], str(number))
         found = await nodes[-number % 3].broker.history(GROUP, last.offset - 2, 10)
         assert (texts(found), found.newest) == (expected[-2:], last)
-    await asyncio.to_thread(cluster[2].kill)
-    await until(lambda: not nodes[2].status.connected)
-    async with asyncio.timeout(30):
-        while True:  # another may have to become the leader
-            try:
-                found = await nodes[0].broker.history(GROUP, None, 1000)
-                assert (await store(nodes[1], "end")).epoch == last.epoch
-                break
-            except BrokerUnavailableError:
-                await asyncio.sleep(0.05)
-    assert texts(found)[:100] == expected
 
 
 async def test_the_rights_that_history_needs(make: MakeSide, nats_server: MakeServer, prefix: str) -> None:

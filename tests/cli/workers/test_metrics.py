@@ -1,4 +1,4 @@
-"""Tests of the figures of several workers: whichever is asked, they are of all, and nothing counted is lost."""
+"""Tests of the figures of several workers: of all whichever is asked, and nothing counted is lost."""
 
 from __future__ import annotations
 

@@ -8,11 +8,12 @@ from gateway import HANDLED, Handler
 from gateway_chat.errors import ChatError, RoomNameError, TextTooLongError
 from gateway_chat.incoming import Say, SetName, Whisper, Who, parse
 from gateway_chat.names import suggest_names
-from gateway_chat.node_presence import NodePresence, room_group
 from gateway_chat.options import ChatOptions
 from gateway_chat.outgoing import Failed, Joined, Left, Renamed, Said, Welcome, Whispered, WhoIsHere
+from gateway_chat.rooms import Rooms, as_member, member_group, room_group
 
 if TYPE_CHECKING:
+    import gateway
     from gateway import Connection, Node
     from gateway_chat.incoming import Incoming
     from gateway_chat.outgoing import Member, Outgoing
@@ -29,11 +30,11 @@ class Chat(Handler[ChatOptions]):
     required_params: ClassVar[tuple[str, ...]] = ("room",)
 
     def on_start(self, node: Node) -> None:
-        """Find out who is here on this node."""
-        self._presence = NodePresence(node)
+        """Find out whether it is known who is in which room."""
+        self._rooms = Rooms(node)
 
     def on_open(self, connection: Connection) -> None:
-        """Bring the newcomer into the room, and tell them and the others."""
+        """Bring the newcomer into the room, and tell them who is here."""
         room = connection.params["room"]
         if not self.options.room_pattern.fullmatch(room):
             error = RoomNameError()
@@ -42,14 +43,13 @@ class Chat(Handler[ChatOptions]):
             return
         identity = connection.identity
         names = suggest_names(identity.user if identity is not None else None)
-        member = self._presence.enter(connection, room, names)
-        members = self._presence.members(room)
+        member = self._rooms.enter(connection, room, names)
+        members = self._rooms.members(room)
         _send(connection, Welcome(id=member.id, name=member.name, room=room, members=members))
-        _publish(connection, Joined(member=member), include_sender=False)
 
     def on_message(self, connection: Connection, message: str | bytes) -> object:
         """Do what a member asks for; answer anything else with an error."""
-        member = self._presence.identify(connection)
+        member = self._rooms.identify(connection)
         if member is not None:
             try:
                 self._take(connection, member, parse(message))
@@ -57,12 +57,33 @@ class Chat(Handler[ChatOptions]):
                 _fail(connection, error)
         return HANDLED
 
-    def on_close(self, connection: Connection, code: int, reason: str) -> None:
-        """Tell the others, however the connection ended."""
-        del code, reason
-        member = self._presence.identify(connection)
-        if member is not None:
-            _publish(connection, Left(member=member))
+    # What happens on any node is told on every node, to the connections that it has.
+
+    def on_join(self, group: str, member: gateway.Member, connections: tuple[Connection, ...]) -> None:
+        """Tell the others that somebody came."""
+        newcomer = as_member(member)
+        if newcomer is not None:
+            _tell(group, connections, Joined(member=newcomer), but=newcomer)
+
+    def on_change(
+        self,
+        group: str,
+        member: gateway.Member,
+        former: gateway.Member,
+        connections: tuple[Connection, ...],
+    ) -> None:
+        """Tell everyone that somebody has another name."""
+        now, before = as_member(member), as_member(former)
+        if now is not None and before is None:  # who only listened until now
+            self.on_join(group, member, connections)
+        elif now is not None and before is not None and now.name != before.name:
+            _tell(group, connections, Renamed(member=now, former=before.name))
+
+    def on_leave(self, group: str, member: gateway.Member, connections: tuple[Connection, ...]) -> None:
+        """Tell the others that somebody went, however their connection ended."""
+        gone = as_member(member)
+        if gone is not None:
+            _tell(group, connections, Left(member=gone))
 
     def _take(self, connection: Connection, member: Member, message: Incoming) -> None:
         match message:
@@ -78,8 +99,9 @@ class Chat(Handler[ChatOptions]):
                 assert_never(message)
 
     def _rename(self, connection: Connection, former: Member, name: str) -> None:
-        member = self._presence.rename(connection, connection.params["room"], name)
-        _publish(connection, Renamed(member=member, former=former.name))
+        member = self._rooms.rename(connection, connection.params["room"], name)
+        if member == former:
+            _send(connection, Renamed(member=member, former=former.name))
 
     def _say(self, connection: Connection, sender: Member, text: str) -> None:
         self._check_length(text)
@@ -87,14 +109,15 @@ class Chat(Handler[ChatOptions]):
 
     def _whisper(self, connection: Connection, sender: Member, to: str, text: str) -> None:
         self._check_length(text)
-        receiver = self._presence.find(connection.params["room"], to)
-        whispered = Whispered(sender=sender, to=receiver.member, text=text, at=connection.node.now())
-        for hearer in {receiver.connection, connection}:
-            _send(hearer, whispered)
+        room = connection.params["room"]
+        receiver = self._rooms.find(room, to)
+        whispered = Whispered(sender=sender, to=receiver, text=text, at=connection.node.now()).to_json()
+        for hearer in {receiver.id, sender.id}:
+            connection.publish(member_group(room, hearer), whispered)
 
     def _answer_who(self, connection: Connection) -> None:
         room = connection.params["room"]
-        _send(connection, WhoIsHere(room=room, members=self._presence.members(room)))
+        _send(connection, WhoIsHere(room=room, members=self._rooms.members(room)))
 
     def _check_length(self, text: str) -> None:
         if len(text) > self.options.max_text_characters:
@@ -105,9 +128,18 @@ def _send(connection: Connection, outgoing: Outgoing) -> None:
     connection.send(outgoing.to_json())
 
 
-def _publish(connection: Connection, outgoing: Outgoing, *, include_sender: bool = True) -> None:
-    group = room_group(connection.params["room"])
-    connection.publish(group, outgoing.to_json(), include_sender=include_sender)
+def _publish(connection: Connection, outgoing: Outgoing) -> None:
+    connection.publish(room_group(connection.params["room"]), outgoing.to_json())
+
+
+def _tell(
+    group: str, connections: tuple[Connection, ...], outgoing: Outgoing, *, but: Member | None = None
+) -> None:
+    """Tell a room's connections on this node; others may be in its group for another reason."""
+    text = outgoing.to_json()
+    for connection in connections:
+        if room_group(connection.params["room"]) == group and (but is None or connection.member_id != but.id):
+            connection.send(text)
 
 
 def _fail(connection: Connection, error: ChatError) -> None:

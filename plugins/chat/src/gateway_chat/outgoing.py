@@ -24,8 +24,8 @@ class Member(pydantic.BaseModel):
     """Somebody who is in a room, as the others see them.
 
     Args:
-        id: That of the connection: unique over all nodes, and the same as long as it lives.
-        name: Unique in the room on its node, and theirs to change.
+        id: `user:` and the user, whatever connections they are here by, or the id of a guest's connection.
+        name: Unique in the room, and theirs to change.
     """
 
     model_config = pydantic.ConfigDict(frozen=True)

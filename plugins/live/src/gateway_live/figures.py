@@ -49,7 +49,7 @@ class Sampler:
         self._number += 1
         return {
             "number": self._number,
-            "time": round(time.time(), 3),
+            "time": round(self._node.now(), 3),
             "cpu_percent": psutil.cpu_percent(interval=None),
             "memory_percent": memory.percent,
             # As psutil reckons the percentage: what new programs could not have.
