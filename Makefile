@@ -54,7 +54,7 @@ deploy-check: ## Build the image, bring compose.yaml up and down; needs Docker w
 	@docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1 \
 		|| { echo "deploy-check needs docker, its engine running, and its compose plugin" >&2; exit 1; }
 	@random() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }; \
-	export NATS_PASSWORD="n$$(random)" GRAFANA_PASSWORD="g$$(random)"; \
+	export NATS_PASSWORD="n$$(random)" GATEWAY_RESUME_KEY="$$(random)" GRAFANA_PASSWORD="$$(random)"; \
 	compose="docker compose --file deploy/compose.yaml --project-name gateway-check"; \
 	trap "$$compose down --volumes" EXIT; \
 	$$compose config --quiet && $$compose up --build --detach --wait \

@@ -28,7 +28,7 @@ __all__ = ["FigureReader"]
 _PLUGIN: Final = "plugin"
 """The reason of a refusal that is a plugin's own: only its author knows how many there are."""
 _DROPPED: Final = ("junk", "own", "too_big", "version")
-_OUTCOMES: Final = ("not_recovered", "recovered")
+_OUTCOMES: Final = ("bad_token", "not_kept", "other_groups", "recovered", "too_much", "unavailable")
 _KINDS: Final = ("error", "timeout")
 _Values: TypeAlias = dict[tuple[str, ...], float | list[float]]
 

@@ -133,8 +133,6 @@ class Backlog:
         unproved = list(self._under_way)
         for keep in unproved:
             self.answered(keep, BrokerUnavailableError("not connected") if keep.position_wanted else None)
-        if self._waiting:
-            self.due.set()
         return unproved
 
     def close(self) -> None:

@@ -209,7 +209,6 @@ class Keeper:
             self._outbox.note_loss()
         unproved += self._count_unproved(self._backlog.cut())
         status.publications_unproved += unproved
-        self._losses.tell()
         self._subscribing = False
         waiters, self._subscribed = self._subscribed, []
         for waiter in waiters:

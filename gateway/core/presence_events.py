@@ -105,6 +105,15 @@ class PresenceEvents:
     def _failed(self, route: Route, group: str, error: Exception) -> None:
         self._node.metrics.handler_errors += 1
         handler, place = route.dispatch.culprit(error)
+        plugin = route.dispatch.plugin_of(handler)
+        self._node.metrics.handler_failures[plugin, handler, "error"] += 1
         self._node.log.error(
-            "handler_failed", group=group, route=route.name, handler=handler, where=place, exc_info=error
+            "handler_failed",
+            logger="gateway.handlers",
+            group=group,
+            route=route.name,
+            plugin=plugin,
+            handler=handler,
+            where=place,
+            exc_info=error,
         )

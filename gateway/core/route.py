@@ -106,6 +106,9 @@ class Route:
         dispatch = self.dispatch.timed(metrics)
         self.open_event = dispatch.open
         self.close_events = dispatch.closes
+        self.dispatch.joins = dispatch.joins
+        self.dispatch.leaves = dispatch.leaves
+        self.dispatch.changes = dispatch.changes
         return Sampler(self, self._guarded(dispatch.message)) if dispatch.hears_messages else None
 
     @property

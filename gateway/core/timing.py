@@ -50,7 +50,7 @@ def timed(method: Callable[..., Any], seconds: Histogram) -> Callable[..., Any]:
 class Sampler:
     """The choice of messages that are timed on a route: one each time that it is told to.
 
-    To look at the clock twice for every message would cost more than a tenth of an echo. So the route has
+    To look at the clock twice for every message would cost a quarter of an echo. So the route has
     the plain event, and the timed one takes its place for a moment: the others pay nothing.
 
     Args:

@@ -57,6 +57,7 @@ class Tracker:
         "healing",
         "held",
         "holds",
+        "learning",
         "overrun",
         "policy",
         "position",
@@ -69,6 +70,8 @@ class Tracker:
         self.policy = policy
         self.position: Position | None = None
         """Up to where this node's members have everything; `None` until it is known."""
+        self.learning = 0
+        """How many questions for its position are under way."""
         self.wanted = False
         """Whether the group has members here."""
         self.holds = 0

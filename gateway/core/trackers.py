@@ -103,6 +103,7 @@ class Trackers:
         tracker = self._trackers.get(group)
         if tracker is None:
             tracker = self._trackers[group] = Tracker(group, policy)
+            tracker.learning += 1
             self._start(self._learn(tracker))
         tracker.wanted = True
 
@@ -158,6 +159,9 @@ class Trackers:
         return self._take(tracker, publication)
 
     def _take(self, tracker: Tracker, publication: Publication) -> int:
+        if tracker.position is None and not tracker.learning:
+            # The engine could not be asked when the group's first member came.
+            self._tell(tracker, "unknown position")
         verdict = tracker.judge(publication)
         if verdict is Verdict.NEW_EPOCH:
             self._begin_epoch(tracker, publication.epoch)
@@ -275,6 +279,8 @@ class Trackers:
             history = await self._ask(tracker, None, 0)
         except BrokerUnavailableError:
             return  # a gap follows when there is a connection
+        finally:
+            tracker.learning -= 1
         self._learned(tracker, history)
 
     def _learned(self, tracker: Tracker, history: History) -> None:
@@ -295,7 +301,12 @@ class Trackers:
             since = None if positions is None else positions.get(tracker.group)
             if since is None:
                 if tracker.position is None:
-                    self._learned(tracker, await self._ask(tracker, None, 0))
+                    tracker.learning += 1
+                    try:
+                        history = await self._ask(tracker, None, 0)
+                    finally:
+                        tracker.learning -= 1
+                    self._learned(tracker, history)
             elif tracker.position is None or (
                 tracker.missed(since) is None and since.epoch == tracker.position.epoch
             ):
@@ -307,7 +318,11 @@ class Trackers:
             if tracker.mirrored:
                 return
             tracker.begin_mirror()
-            history = await self._ask(tracker, None)
+            tracker.learning += 1
+            try:
+                history = await self._ask(tracker, None)
+            finally:
+                tracker.learning -= 1
             self._learned_all(tracker, history)
 
     def _learned_all(self, tracker: Tracker, history: History) -> None:

@@ -69,12 +69,18 @@ def gateway_options() -> type[Options]:  # type: ignore[empty-body]
 
 @hookspec
 def gateway_configure(options: Options) -> None:
-    """Take the plugin's validated options. Called once, at start, after those above."""
+    """Take the plugin's validated options, and begin nothing yet.
+
+    Called once, at start, after those above; and by `gateway check`.
+    """
 
 
 @hookspec
 def gateway_blueprints(node: Node) -> Sequence[Blueprint]:  # type: ignore[empty-body]
-    """Give Sanic blueprints for plain HTTP. Called once, at start."""
+    """Give Sanic blueprints for plain HTTP.
+
+    Called once, at start; and by `gateway check`, with a node that is never started, for their paths.
+    """
 
 
 @hookspec

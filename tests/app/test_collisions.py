@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sanic import Blueprint
+from sanic import Blueprint, Sanic
 from sanic.response import text
 
 from gateway import Options, hookimpl
@@ -120,3 +120,4 @@ def test_nothing_is_left_behind(problems) -> None:
     """Sanic knows the application no more, so that a process may check again and again."""
     for _ in range(3):
         assert problems("routes: [{path: /page}]", Serving())
+    assert not any(name.startswith("check-") for name in Sanic._app_registry)

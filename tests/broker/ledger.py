@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 LATE_SECONDS = 10.0
 """For how long a word may come after the hole that it is about: it goes another way than publications."""
 
 
 class Hole(NamedTuple):
-    """Numbers of a publisher that did not come, of which there was no word.
+    """Numbers of a publisher that did not come.
 
     Args:
         group: The group.
@@ -31,69 +30,74 @@ class Hole(NamedTuple):
     seen_at: float
 
 
-@dataclass(slots=True)
-class _Group:
-    words: int = 0
-    last: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """By publisher: the last number that came, and how many words there had been by then."""
-
-
 class Ledger:
     """What one client was given, by group and publisher.
 
-    The law: of each publisher every number comes, once and in order; or else the client is told, at any time
-    after the number before those that are missing, and at most `LATE_SECONDS` after the one behind them.
+    The law: of each publisher every number comes, once and in order. Of one that does not come the client is
+    told, after it was published and at most `LATE_SECONDS` after the next one has come.
     """
 
     def __init__(self) -> None:
-        self._groups: defaultdict[str, _Group] = defaultdict(_Group)
+        self._last: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        self._words: defaultdict[str, list[float]] = defaultdict(list)
         self.holes: list[Hole] = []
-        """Those that nobody has told of."""
+        """Numbers that did not come before others did."""
         self.faults: list[str] = []
         """What came twice, or out of order."""
-        self.excused = 0
-        """How many numbers did not come, as was told."""
         self.taken = 0
-        """How many came."""
+        """How many numbers came."""
 
-    def begin(self, group: str, publishers: Iterable[str]) -> None:
-        """Expect everything of some publishers to a group, from number 1 on."""
-        for publisher in publishers:
-            self._groups[group].last[publisher] = (0, self._groups[group].words)
+    def begin(self, group: str, publisher: str) -> None:
+        """Expect everything of a publisher to a group, from number 1 on."""
+        self._last[group][publisher] = 0
 
     def take(self, group: str, publisher: str, number: int, now: float) -> None:
         """Take a number that has come."""
         self.taken += 1
-        state = self._groups[group]
-        former = state.last.get(publisher)
-        if former is not None:
-            last, words = former
+        last = self._last[group].get(publisher)
+        if last is not None:
             if number <= last:
                 self.faults.append(f"{publisher} to {group}: {number} came after {last}")
                 return
             if number > last + 1:
-                if words < state.words:
-                    self.excused += number - last - 1
-                else:
-                    self.holes.append(Hole(group, publisher, last + 1, number - 1, now))
-        state.last[publisher] = (number, state.words)
+                self.holes.append(Hole(group, publisher, last + 1, number - 1, now))
+        self._last[group][publisher] = number
 
     def tell(self, group: str, now: float) -> None:
         """Take the word that publications to a group may be missing."""
-        self._groups[group].words += 1
-        kept = []
-        for hole in self.holes:
-            if hole.group == group and now - hole.seen_at <= LATE_SECONDS:
-                self.excused += hole.last - hole.first + 1
-            else:
-                kept.append(hole)
-        self.holes = kept
+        self._words[group].append(now)
 
     def forget(self, group: str) -> None:
         """Take part in a group anew: what comes first is the beginning."""
-        self._groups[group].last.clear()
+        self._last[group].clear()
 
     def last(self, group: str, publisher: str) -> int:
         """Give the last number that came; 0 if none has."""
-        found = self._groups[group].last.get(publisher)
-        return 0 if found is None else found[0]
+        return self._last[group].get(publisher, 0)
+
+    def expects(self) -> Iterable[tuple[str, str, int]]:
+        """Give groups and publishers that something has come of, and the last number."""
+        return ((group, publisher, last) for group, some in self._last.items() for publisher, last in some.items())
+
+    def unexplained(self, published_at: Callable[[str, str, int], float | None]) -> list[str]:
+        """Give what did not come, and nobody has told of.
+
+        Args:
+            published_at: Gives when a publisher has published a number to a group; `None` if it is not known
+                to have been published.
+        """
+        found = []
+        for hole in self.holes:
+            words = [word for word in self._words[hole.group] if word <= hole.seen_at + LATE_SECONDS]
+            told_until = words[-1] if words else float("-inf")
+            missing = []
+            for number in range(hole.first, hole.last + 1):
+                published = published_at(hole.group, hole.publisher, number)
+                if published is not None and published > told_until:
+                    missing.append(number)
+            if missing:
+                found.append(
+                    f"{hole.publisher} to {hole.group}: {missing[0]} to {missing[-1]} at {hole.seen_at:.3f}, "
+                    f"the last word at {told_until:.3f}"
+                )
+        return found

@@ -181,6 +181,7 @@ class TestReading:
         kept = await fill(node, "news", 2)
         history = await node.broker.history("news", kept[-1].offset + beyond, 10)
         assert history.publications == ()
+        check_floor(history, kept)
         assert history.newest == Position(kept[-1].offset, kept[-1].epoch)
 
     async def test_it_has_what_was_handed_over(self, node: Side) -> None:

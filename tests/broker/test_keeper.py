@@ -680,6 +680,20 @@ class TestKept:
         assert self.texts(rig) == [str(number) for number in range(3000)]
         assert rig.engine.links[-1].closed
 
+    async def test_a_stop_waits_for_what_is_kept_slowly(self, rig: Rig, arrived: list[Publication]) -> None:
+        """As long as the engine has not answered, the link stays."""
+        rig.engine.keeps = "silent"
+        rig.broker.publish(Publication("room:1", "x"))
+        await until(lambda: len(rig.broker._backlog._under_way) == 1)
+        stopping = asyncio.ensure_future(rig.broker.stop())
+        for _ in range(5):
+            await turns()
+        assert not rig.engine.links[-1].closed
+        (keep,) = rig.broker._backlog._under_way
+        rig.broker._backlog.answered(keep, None)
+        await stopping
+        assert rig.engine.links[-1].closed
+
     async def test_storing_gives_the_position(self, rig: Rig, arrived: list[Publication]) -> None:
         """Behind whatever was published before, even in the same turn."""
         rig.broker.publish(Publication("room:1", "a"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -47,7 +48,6 @@ class Witness:
         self._envelope = envelope
         self._token: str | None = None
         self._socket: Any = None
-        self._loop = asyncio.get_running_loop()
 
     def drop(self) -> None:
         """Lose the connection, as if the line had been cut."""
@@ -72,7 +72,12 @@ class Witness:
     async def _connect(self) -> None:
         came_with = self._token
         url = self.url if came_with is None else f"{self.url}?resume={quote(came_with)}"
-        options: dict[str, Any] = {"proxy": None, "compression": None, "ping_interval": None, "max_queue": None}
+        options: dict[str, Any] = {
+            "proxy": None,
+            "compression": None,
+            "ping_interval": None,
+            "max_queue": None,
+        }
         async with connect(url, open_timeout=5, close_timeout=0.5, **options) as socket:
             if self.connections:
                 # It is its own connection that was lost: that much it knows itself.
@@ -90,11 +95,11 @@ class Witness:
 
     def _lose(self, groups: Sequence[str]) -> None:
         for group in groups:
-            self.ledger.tell(group, self._loop.time())
+            self.ledger.tell(group, time.monotonic())
             self.ledger.forget(group)
 
     def _take(self, message: str) -> None:
-        now = self._loop.time()
+        now = time.monotonic()
         if not self._envelope:
             self._count(message, now)
             return

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+SECRETS = {"NATS_PASSWORD": "n0pe", "GATEWAY_RESUME_KEY": "k" * 32}
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 
 

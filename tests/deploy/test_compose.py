@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from shipped import DEPLOY, document
+from shipped import DEPLOY, SECRETS, document
 
 from gateway.app import prepare
 
@@ -31,7 +31,7 @@ def config(compose: dict[str, Any]) -> GatewayConfig:
     """The configuration of its gateways, with its environment."""
     environ = compose["services"]["gateway-1"]["environment"]
     given = {name: value for name, value in environ.items() if not value.startswith("$")}
-    return prepare(DEPLOY / "gateway.yaml", {**given, "NATS_PASSWORD": "a password"}).config
+    return prepare(DEPLOY / "gateway.yaml", {**given, **SECRETS}).config
 
 
 def test_it_is_a_good_compose_file(judge: Callable[..., str]) -> None:
@@ -75,7 +75,7 @@ def test_no_secret_stands_in_it(compose: dict[str, Any]) -> None:
     """What is secret comes from the environment, and is asked for where it is missing."""
     for service in compose["services"].values():
         for name, value in service.get("environment", {}).items():
-            if re.search("PASSWORD|TOKEN|SECRET", name):
+            if re.search("PASSWORD|TOKEN|SECRET|KEY", name):
                 assert re.match(r"\$\{\w+(:\?|:-\})", value), name
 
 
@@ -125,6 +125,8 @@ def test_proxy_and_prometheus_ask_the_gateways(compose: dict[str, Any], config: 
     haproxy = (DEPLOY / "haproxy.cfg").read_text("utf-8")
     assert set(re.findall(r"^\s+server (\S+:\d+)", nginx, re.MULTILINE)) == servers
     assert set(re.findall(r"^\s+server \S+ (\S+)", haproxy, re.MULTILINE)) == servers
+    assert "least_conn;" in nginx
+    assert "balance leastconn" in haproxy
     published = compose["services"]["proxy"]["ports"][0].rpartition(":")[2]
     assert f"listen {published} " in nginx
     assert "http://127.0.0.1:8080/nginx-health" in str(compose["services"]["proxy"]["healthcheck"])

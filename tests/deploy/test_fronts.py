@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.tools, pytest.mark.parametrize("kind", ["nginx", "hapr
 
 YAML = """
 plugins: {{live: {{enabled: false}}}}
+metrics: {{public: true}}
 listen: {{trusted_proxies: [127.0.0.1], drain_seconds: {drain_seconds}}}
 routes:
   - {{path: /echo, handlers: [echo], allow_missing_origin: true, compression: {{}}}}

@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shipped import DEPLOY
+from shipped import DEPLOY, SECRETS
 
 from gateway.app import prepare
 
@@ -107,7 +107,7 @@ async def test_the_health_check_tells_whether_it_serves(
 
 def test_its_configuration_is_good_and_listens_where_it_says() -> None:
     """The gateway.yaml in it has no error, and the port is the one that is exposed."""
-    config = prepare(DEPLOY / "gateway.yaml", {"NATS_PASSWORD": "a password"}).config
+    config = prepare(DEPLOY / "gateway.yaml", SECRETS).config
     assert all_of("EXPOSE") == [str(config.listen.port)]
     assert config.listen.host == "0.0.0.0"
     assert Path(all_of("WORKDIR")[-1]) / "gateway.yaml" == Path(json.loads(all_of("CMD")[-1])[-1])

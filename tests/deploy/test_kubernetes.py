@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import yaml
-from shipped import DEPLOY, manifest, manifests
+from shipped import DEPLOY, SECRETS, manifest, manifests
 
 from gateway.app import prepare
 from gateway.observe.families import FAMILIES, Kind
@@ -43,7 +43,7 @@ def config(tmp_path: Path) -> GatewayConfig:
     """The configuration of the pods."""
     file = tmp_path / "gateway.yaml"
     file.write_text(manifest("ConfigMap")["data"]["gateway.yaml"], encoding="utf-8")
-    return prepare(file, {"NATS_PASSWORD": "a password"}).config
+    return prepare(file, SECRETS).config
 
 
 @pytest.mark.parametrize("version", VERSIONS)

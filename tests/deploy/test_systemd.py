@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from shipped import DEPLOY
+from shipped import DEPLOY, SECRETS
 from typer.main import get_command
 
 from gateway.cli.main import app
@@ -95,7 +95,7 @@ def test_limits_let_the_configuration_be_reached() -> None:
     """Descriptors and the queues of socket and kernel are as much as the image's file asks for."""
     from gateway.app import prepare  # noqa: PLC0415 - only here
 
-    listen = prepare(DEPLOY / "gateway.yaml", {"NATS_PASSWORD": "a password"}).config.listen
+    listen = prepare(DEPLOY / "gateway.yaml", SECRETS).config.listen
     lines = (UNITS / "gateway.sysctl").read_text("utf-8").splitlines()
     kernel = dict(line.split(" = ") for line in lines if " = " in line)
     assert (

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.broker.contract import BrokerUnavailableError, Publication, no_history
 from gateway.observe.logs import make_logger
-from gateway.plugin import Options
 from gateway.plugin.broker import PluginBroker
+from gateway.plugin.handler import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,15 +31,15 @@ class Plain(PluginBroker):
     def unsubscribe(self, group: str) -> None:
         """Do nothing."""
 
-    def publish(self, publication: Any) -> int:  # noqa: ARG002
+    def publish(self, publication: Any) -> int:
         """Reach no one."""
         return 0
 
-    def notify(self, note: Any) -> int:  # noqa: ARG002
+    def notify(self, note: Any) -> int:
         """Reach no one."""
         return 0
 
-    async def claim(self, key: str, seconds: float) -> bool:  # noqa: ARG002
+    async def claim(self, key: str, seconds: float) -> bool:
         """Grant nothing."""
         return False
 

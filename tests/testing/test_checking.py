@@ -113,7 +113,7 @@ async def test_a_path_and_what_clients_connect_with(check_handler: Check) -> Non
     text = """
 authentication: {token: {keys: [{name: a, user: ada, token: of-ada}]}}
 routes:
-  - {path: /other, handlers: []}
+  - {path: /other, handlers: [], limits: {max_message_bytes: 10}}
   - path: /in/{room}
     authenticate: [token]
     limits: {max_message_bytes: 1000}

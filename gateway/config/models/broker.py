@@ -144,7 +144,8 @@ class LinkedBrokerConfig(ConfigModel):
         ge=65_536,
         le=1_073_741_824,
         description="Most bytes of publications that wait to be sent to the broker. Above it they are lost "
-        "to other nodes, and counted.",
+        "to other nodes, and counted. Those to groups with history have as much for themselves; above it "
+        "publishing fails.",
     )
     connect_timeout_seconds: Number = Field(
         default=2,

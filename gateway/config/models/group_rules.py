@@ -115,8 +115,8 @@ def _covers(earlier: str, later: str) -> bool:
     """Tell whether every name that fits the later pattern fits the earlier; of some forms it is not known."""
     if earlier == later:
         return True
-    if _SPECIAL.intersection(earlier) or _SPECIAL.intersection(later):
-        return False
+    if _SPECIAL.intersection(later):
+        return False  # else what is special in the earlier one fits nothing in the later one
     first, *middle = earlier.split("*")
     if not middle:
         return False

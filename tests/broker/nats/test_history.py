@@ -99,20 +99,24 @@ async def test_one_stream_for_each_pattern(make: MakeSide, jetstream: JetStreamC
     found = (stream.max_msgs_per_subject, stream.max_age, stream.duplicate_window, stream.storage)
     assert found == (7, 100, 100, "memory")
     assert (stream.num_replicas, stream.allow_direct) == (1, True)
-    other = await make("two", history_of=rooms(pattern="r*", seconds=1000))
+    other = await make("two", history_of=rooms(pattern="r*", seconds=1000), idempotency_seconds=60)
     assert (await store(other, "a")).epoch != first.epoch
-    assert sorted(found.max_age for found in await streams_of(jetstream, prefix)) == [100, 1010]
+    found = [(stream.max_age, stream.duplicate_window) for stream in await streams_of(jetstream, prefix)]
+    assert sorted(found) == [(100, 100), (1010, 60)]
 
 
 async def test_nodes_that_begin_at_once_share_a_stream(
     make: MakeSide, jetstream: JetStreamContext, prefix: str
 ) -> None:
-    """One of them makes it, the others use it."""
-    nodes = [await make(name) for name in "abcdef"]
-    positions = await asyncio.gather(*(store(node, "x") for node in nodes))
-    assert len(await streams_of(jetstream, prefix)) == 1
-    assert len({position.epoch for position in positions}) == 1
-    assert sorted(position.offset for position in positions) == [1, 2, 3, 4, 5, 6]
+    """One of them makes it, the others use it, though the server would give each of them one."""
+    each = {"history_of": lambda group: HistoryPolicy(group, 100, 60)}
+    nodes = [await make(name, **each) for name in "abcdefgh"]
+    for number in range(10):
+        publication = Publication(str(number), "x")
+        kept = await asyncio.gather(*(node.broker.store(publication) for node in nodes))
+        assert len({one.position.epoch for one in kept}) == 1
+        assert sorted(one.position.offset for one in kept) == list(range(1, 9))
+    assert len(await streams_of(jetstream, prefix)) == 10
 
 
 async def test_a_node_that_dies_while_it_makes_a_stream(make: MakeSide) -> None:
@@ -284,7 +288,7 @@ async def test_nothing_is_missing_that_a_read_says_is_not(make: MakeSide) -> Non
 
     publishing = asyncio.ensure_future(publish())
     since = (await two.next()).offset
-    for _ in range(150):
+    for _ in range(60):
         found = await two.broker.history(GROUP, since, 1000)
         seen = [publication.offset for publication in found.publications]
         assert all(offset > since for offset in seen)
@@ -298,6 +302,35 @@ async def test_nothing_is_missing_that_a_read_says_is_not(make: MakeSide) -> Non
         since = max(found.newest.offset - 5, 1)
     done = True
     await publishing
+
+
+async def test_what_is_thrown_away_in_the_middle_of_a_read(
+    make: MakeSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read before the hole is left out, and the first publication behind it names none before it."""
+    monkeypatch.setattr(reading, "_AT_ONCE", 2)
+    one = await make(history_of=rooms(5))
+    for number in range(1, 6):
+        await store(one, str(number))
+    ask = reading._Reading._ask
+
+    async def then_publish(*arguments: Any) -> Any:
+        answer = await ask(*arguments)
+        if len(answer[0]) == 2 and answer[0][-1].offset < 4:
+            for number in range(4):
+                await store(one, f"{number} more")
+        return answer
+
+    monkeypatch.setattr(reading._Reading, "_ask", then_publish)
+    found = await one.broker.history(GROUP, 1, 10)
+    assert [(place.offset, place.previous) for place in found.publications] == [
+        (5, 0),
+        (6, 5),
+        (7, 6),
+        (8, 7),
+        (9, 8),
+    ]
+    assert (found.floor, found.whole) == (4, False)
 
 
 # Faults.

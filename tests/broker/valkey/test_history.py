@@ -125,16 +125,18 @@ class TestKeys:
         url = valkey_server().url
         policy = some_history("short")
         assert policy is not None
-        one = await make(urls=[url], history_of=lambda _: policy._replace(seconds=0.3))
+        one = await make(urls=[url], history_of=lambda _: policy)
+        hasty = await make("two", urls=[url], history_of=lambda _: policy._replace(seconds=0.3))
         await store(one, 5)
         assert (await read(one)).whole
         await store(one, 1)
         assert not (await read(one)).whole
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (await read(one)).whole:
+            while not (await read(hasty)).whole:
                 await asyncio.sleep(0.005)
         await store(one, 5)
-        assert (await read(one)).whole
+        assert (await read(hasty)).whole
+        assert not (await read(one)).whole
 
 
 class TestFaults:
@@ -220,7 +222,7 @@ class TestFaults:
         node = await make(urls=[first.url, second.url])
         before = await store(node, 3)
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while await run(first, "WAIT", "1", "100") != b":1":
+            while await run(second, "EXISTS", ENTRIES) != b":1":
                 await asyncio.sleep(0.01)
         await asyncio.to_thread(first.kill)
         await until(lambda: not node.status.connected)
@@ -422,7 +424,7 @@ class TestRights:
 
 
 def test_what_a_server_leaves_out() -> None:
-    """One that hides its run cannot be trusted with offsets; one that hides the rest may have lost something."""
+    """One that hides its run is not trusted with offsets; one that hides the rest may have lost something."""
     history = ValkeyHistory(ValkeyBrokerConfig.model_validate({"type": "valkey", "urls": ["valkey://x"]}))
     policy = HistoryPolicy("*", 1, 1)
     for facts in (b"", b"# Server\r\naof_enabled:1\r\n", b"run_id:\r\n"):
