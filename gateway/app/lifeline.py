@@ -1,6 +1,6 @@
 """The line between the supervisor and one worker: JSON objects, one a line, over a pair of sockets.
 
-From the supervisor: first what the worker needs to start, later the order to stop. From the worker: `alive`,
+From the supervisor: first what the worker needs to start, later the order to leave. From the worker: `alive`,
 again and again by its event loop, once `ready` or `failed`, and each second what it has counted, which the
 supervisor answers with what all workers have counted if it is a question. Neither is on a command line or in
 the environment, which others may read. Its end tells the worker that the supervisor is gone.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from gateway.observe.gathered import Figures
 
-__all__ = ["SHOW_STACK", "Errand", "Lifeline", "beat_seconds"]
+__all__ = ["SHOW_STACK", "Errand", "Leave", "Lifeline", "beat_seconds"]
 
 SHOW_STACK: Final = signal.SIGUSR2 if sys.platform != "win32" else signal.SIGTERM
 """The signal on which a worker, even one that hangs, writes its stack to the line."""
@@ -45,12 +45,29 @@ def beat_seconds(hang_seconds: float) -> float:
 
 
 @dataclass(frozen=True)
+class Leave:
+    """How a worker is to leave.
+
+    Args:
+        restart: Whether the gateway goes on: its clients are told 1012 then, else 1001.
+        hand_over: Whether others accept from its socket, or will: nobody is refused then.
+    """
+
+    restart: bool = False
+    hand_over: bool = False
+
+    def line(self) -> bytes:
+        """Give it as a line."""
+        return json.dumps({"order": "leave", **asdict(self)}).encode() + b"\n"
+
+
+@dataclass(frozen=True)
 class Errand:
     """What a worker is told at its start.
 
     Args:
-        text: The text of gateway.yaml as it was when the supervisor started: a worker that is started later
-            must not be another gateway than the others.
+        text: The text of gateway.yaml as it was when the supervisor read it last: a worker that is started
+            later must not be another gateway than the others.
         host: In place of `listen.host`.
         port: In place of `listen.port`.
         unix: In place of `listen.unix`.
@@ -112,11 +129,11 @@ class Lifeline:
         line, _, self._rest = self._rest.partition(b"\n")
         return Errand.from_line(line)
 
-    def begin(self, seconds: float, stop: Callable[[], object]) -> None:
-        """Say from now on, every so many seconds, that the event loop lives; call `stop` when told to."""
+    def begin(self, seconds: float, leave: Callable[[Leave], object]) -> None:
+        """Say from now on, every so many seconds, that the event loop lives; call `leave` when told to."""
         loop = asyncio.get_running_loop()
         self._line.setblocking(False)
-        loop.add_reader(self._line.fileno(), self._read, stop)
+        loop.add_reader(self._line.fileno(), self._read, leave)
 
         def beat() -> None:
             self._beat = loop.call_later(seconds, beat)
@@ -131,7 +148,7 @@ class Lifeline:
         # The supervisor asks for it before it kills a worker that hangs. It needs no event loop.
         faulthandler.register(SHOW_STACK, self._line.fileno(), all_threads=False)
 
-    def _read(self, stop: Callable[[], object]) -> None:
+    def _read(self, leave: Callable[[Leave], object]) -> None:
         try:
             data = self._line.recv(65_536)
         except BlockingIOError:
@@ -145,8 +162,8 @@ class Lifeline:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             order = json.loads(line)
-            if order["order"] == "stop":
-                stop()
+            if order["order"] == "leave":
+                leave(Leave(order["restart"], order["hand_over"]))
             elif order["order"] == "figures":
                 answer = self._asked.pop(order["question"], None)
                 if answer is not None and not answer.done():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -283,19 +284,34 @@ class Gateway:
         self._started.append((what, part))
         return part
 
-    async def stop(self, code: int = CloseCode.GOING_AWAY, reason: str = "the gateway stops") -> None:
+    async def stop(
+        self,
+        code: int = CloseCode.GOING_AWAY,
+        reason: str = "the gateway stops",
+        *,
+        hand_over: bool = False,
+    ) -> None:
         """Drain, and end everything that `start` began.
 
         Args:
             code: With which connections are closed: 1001 for a stop, 1012 for a restart.
             reason: The close reason.
+            hand_over: Whether others accept from the same socket, or will: then nobody is refused. Who comes
+                is left to them, and who has come gets what they came for.
         """
         node = self.node
-        node.draining = True
+        listen = self._prepared.config.listen
         self._log.info("stopping", connections=len(node.hub))
-        # The port stays open meanwhile: who knocks is told 503 and when to come again, and so is who asks
+        seconds = listen.drain_seconds
+        if hand_over and self._listener is not None:
+            await self._listener.stop_accepting()
+            settling = asyncio.ensure_future(self._listener.settle(listen.opening_timeout_seconds))
+            await node.close_all(code, reason, seconds)
+            await settling
+            seconds = 0.0  # the few that came meanwhile
+        # Else the port stays open meanwhile: who knocks is told 503 and when to come again, and so is who asks
         # whether the node is ready.
-        await node.drain(code, reason, self._prepared.config.listen.drain_seconds, _CLOSE_GRACE_SECONDS)
+        await node.drain(code, reason, seconds, _CLOSE_GRACE_SECONDS)
         if self._listener is not None:
             await self._listener.stop_accepting()
         await self._end()

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from gateway.app.lifeline import Leave
 from gateway.app.worker_process import WorkerProcess, WorkerStartError
 from gateway.children.restarts import Restarts, tell_status
 
@@ -55,8 +56,10 @@ class Slot:
         self._gathered = gathered
         self._restarts = Restarts()
         self._stopping = asyncio.Event()
+        self._leave = Leave()
         self._killing = False
-        self._worker: WorkerProcess | None = None
+        self.worker: WorkerProcess | None = None
+        """The newest one; `None` before the first."""
         self.first: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
         """What the first worker told when it served; or a `WorkerStartError`, after which none follows."""
 
@@ -85,11 +88,11 @@ class Slot:
             # No more processes, say: the other workers go on, and this one is tried again.
             self._tell_start(WorkerStartError(f"a worker cannot be started: {exc.strerror or exc}"))
             return 1, 0.0
-        self._worker = worker
+        self.worker = worker
         if self._killing:
             worker.kill()
         elif self._stopping.is_set():
-            worker.stop()
+            worker.leave(self._leave)
         ending = asyncio.ensure_future(worker.wait())
         try:
             told = await worker.started
@@ -127,15 +130,16 @@ class Slot:
         else:
             self._log.error("worker_died", worker=self._number, pid=worker.pid, **end)
 
-    def stop(self) -> None:
+    def stop(self, how: Leave) -> None:
         """Have the worker drain and end, and start no other."""
+        self._leave = how
         self._stopping.set()
-        if self._worker is not None:
-            self._worker.stop()
+        if self.worker is not None:
+            self.worker.leave(how)
 
     def kill(self) -> None:
         """End the worker at once, and start no other."""
         self._killing = True
         self._stopping.set()
-        if self._worker is not None:
-            self._worker.kill()
+        if self.worker is not None:
+            self.worker.kill()

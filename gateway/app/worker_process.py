@@ -17,8 +17,8 @@ from gateway.observe.gathered import from_plain, to_plain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.app.lifeline import Errand
-    from gateway.observe.gathered import Gathered
+    from gateway.app.lifeline import Errand, Leave
+    from gateway.observe.gathered import Figures, Gathered
 
 __all__ = ["WorkerProcess", "WorkerStartError"]
 
@@ -59,6 +59,7 @@ class WorkerProcess(asyncio.Protocol):
         # When it was started; once it serves, when it was last heard.
         self._since = self._looked_at = self._loop.time()
         self._line_ended = self._loop.create_future()
+        self._is_leaving = False
         self._look: asyncio.TimerHandle | None = None
         self.ready_at: float | None = None
         """Since when it serves, in the loop's time; `None` before."""
@@ -171,10 +172,21 @@ class WorkerProcess(asyncio.Protocol):
         else:
             self._look = self._loop.call_later(min(pause, limit - late), self._watch)
 
-    def stop(self) -> None:
-        """Tell it to drain and to end; more than once is once."""
+    def leave(self, how: Leave) -> None:
+        """Tell it to drain and to end; it obeys the first time."""
+        self._is_leaving = True
         if not self._line.is_closing():
-            self._line.write(b'{"order": "stop"}\n')
+            self._line.write(how.line())
+
+    @property
+    def answers(self) -> bool:
+        """Whether it serves, and has been heard lately enough."""
+        return self.ready_at is not None and self._loop.time() - self._since < self._hang_seconds
+
+    @property
+    def figures(self) -> Figures | None:
+        """What it has counted last; `None` if it has not told."""
+        return self._gathered.of(self)
 
     def kill(self) -> None:
         """End it at once."""
@@ -190,7 +202,7 @@ class WorkerProcess(asyncio.Protocol):
         # has started holds on to it.
         await asyncio.wait({self._line_ended}, timeout=_LAST_WORDS_SECONDS)
         self._line.abort()
-        self._gathered.end(self)
+        self._gathered.end(self, replaced=not self._is_leaving)
         if not self.started.done():
             self._fail(WorkerStartError(self._last_words(status)))
         return status

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from gateway.app import Gateway, prepare
 from gateway.app.embedding import with_embedded
-from gateway.app.lifeline import Errand, Lifeline
+from gateway.app.lifeline import Errand, Leave, Lifeline
 from gateway.app.memory import tune_garbage_collection
 from gateway.children.leash import die_with_parent
 from gateway.cli.common import ConfigFile  # noqa: TC001  (typer evaluates annotations)
@@ -82,17 +82,17 @@ async def _serve(
     log = begin_log(prepared.config.log, worker=slot)
     gateway = Gateway(prepared, log, share=lifeline.share)
     starting = asyncio.ensure_future(gateway.start(bound))
-    stopping: asyncio.Future[tuple[CloseCode, str]] = asyncio.get_running_loop().create_future()
+    leaving: asyncio.Future[Leave] = asyncio.get_running_loop().create_future()
 
-    def stop(how: tuple[CloseCode, str]) -> None:
+    def leave(how: Leave) -> None:
         starting.cancel()
-        if not stopping.done():
-            stopping.set_result(how)
+        if not leaving.done():
+            leaving.set_result(how)
 
     # Whoever ends this process alone gets another one in its place. A second signal changes nothing: it may
     # be one to the whole group, and only the supervisor ends all at once.
-    on_signals(lambda: stop(_RESTART))
-    lifeline.begin(errand.beat_seconds, lambda: stop(_STOP))
+    on_signals(lambda: leave(Leave(restart=True)))
+    lifeline.begin(errand.beat_seconds, leave)
     try:
         await starting
     except asyncio.CancelledError:
@@ -105,7 +105,8 @@ async def _serve(
     if gateway.figures is not None:
         lifeline.figures = gateway.figures.read
     lifeline.ready(node=gateway.node.name, serves_page=gateway.serves_page)
-    await gateway.stop(*await stopping)
+    how = await leaving
+    await gateway.stop(*(_RESTART if how.restart else _STOP), hand_over=how.hand_over)
     lifeline.end()
     return 0
 

@@ -355,6 +355,11 @@ class Node:
     async def drain(self, code: int, reason: str, seconds: float, grace: float) -> None:
         """Close every connection, spread evenly over `seconds`; wait for their end at most `grace` more."""
         self.draining = True
+        await self.close_all(code, reason, seconds)
+        await self._see_out(code, reason, grace)
+
+    async def close_all(self, code: int, reason: str, seconds: float) -> None:
+        """Begin to close every connection that is open now, spread evenly over `seconds`."""
         connections = self.hub.connections
         pause = seconds / len(connections) if connections else 0.0
         started = self.loop.time()
@@ -363,6 +368,8 @@ class Node:
             if late > 0:
                 await asyncio.sleep(late)
             connection.begin_close(code, reason)
+
+    async def _see_out(self, code: int, reason: str, grace: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._ended()

@@ -53,11 +53,21 @@ class Gathered:
         """
         self._lives[life] = (worker, figures)
 
-    def end(self, life: Hashable) -> None:
-        """Keep what a worker has counted, and forget the rest: it has ended."""
+    def of(self, life: Hashable) -> Figures | None:
+        """Give the newest figures of a worker's life; `None` if there are none."""
+        found = self._lives.get(life)
+        return None if found is None else found[1]
+
+    def end(self, life: Hashable, *, replaced: bool = True) -> None:
+        """Keep what a worker has counted, and forget the rest: it has ended.
+
+        Args:
+            life: As in `take`.
+            replaced: Whether nobody told it to, so that another takes its place. Default: yes.
+        """
         worker, figures = self._lives.pop(life, ("", {}))
         counted = {name: found for name, found in figures.items() if FAMILIES[name].kind is not Kind.GAUGE}
-        self._ended = _merged([(None, self._ended), (worker, counted), (None, {_ENDED: {(): 1}})])
+        self._ended = _merged([(None, self._ended), (worker, counted), (None, {_ENDED: {(): int(replaced)}})])
 
     def merged(self) -> Figures:
         """Give the figures of all workers together."""

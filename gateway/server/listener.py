@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.server.certificates import Certificates
 from gateway.server.front import FrontProtocol
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from gateway.core.node import Node
 
 __all__ = ["Listener"]
+
+_LOOK_SECONDS: Final = 0.05
 
 
 class Listener:
@@ -89,6 +92,29 @@ class Listener:
         """Close the listening socket; what is open stays open."""
         if self._server is not None and self._server.server is not None:
             self._server.server.close()
+
+    async def settle(self, seconds: float) -> None:
+        """Let what has come be decided and answered, for at most `seconds`, once nothing is accepted any more.
+
+        TCP connections that are between two requests end, so that their clients ask whoever accepts now.
+        """
+        loop = self._node.loop
+        deadline = loop.time() + seconds
+        while loop.time() < deadline:
+            waiting = self._end_idle()
+            if not waiting and not self.under_way:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _end_idle(self) -> bool:
+        """End TCP connections that are between two requests; give whether others are being answered."""
+        waiting = False
+        for protocol in tuple(self._server.connections):
+            transport = protocol.transport
+            if transport is None or transport.get_protocol() is not protocol:
+                continue  # its next request has begun, and is among those under way
+            waiting = not protocol.close_if_idle() or waiting
+        return waiting
 
     async def stop(self) -> None:
         """End what is still served, and Sanic's own tasks; also after a start that failed."""

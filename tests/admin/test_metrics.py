@@ -218,9 +218,10 @@ async def test_slow_clients_show(server: Served, read: Any, until: Any) -> None:
     async with server.connect("/odd/a", max_queue=1) as client:
         client.transport.pause_reading()
         (connection,) = server.node.connections()
-        while not server.node.flusher.paused:
-            connection.send(b"x" * 60_000)
-            await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not server.node.flusher.paused:
+                connection.send(b"x" * 60_000)
+                await asyncio.sleep(0)
         figures = await read()
         assert figures["gateway_slow_connections",] == 1
         assert figures["gateway_send_queue_bytes",] > 60_000

@@ -26,9 +26,16 @@ async def node(request: pytest.FixtureRequest, side: MakeSide) -> Side:
     return await side(request.param, history_of=some_history, idempotency_seconds=1)
 
 
+async def join(node: Side, *groups: str) -> None:
+    """Have a first member in groups, and wait until what is published to them arrives."""
+    node.join(*groups)
+    for group in groups:
+        await node.broker.history(group, None, 0)
+
+
 async def fill(node: Side, group: str, number: int) -> list[Publication]:
     """Publish so many numbers to a group, and give them as they come back."""
-    node.join(group)
+    await join(node, group)
     for one in range(number):
         node.broker.publish(Publication(group, str(one)))
     return await node.next_ones(number)
@@ -45,7 +52,7 @@ def check_floor(history: History, all_ever: Sequence[Publication]) -> None:
 
 async def test_offsets_grow(node: Side) -> None:
     """Each publication has an offset above the one before it in the group, and names that one."""
-    node.join("a", "b")
+    await join(node, "a", "b")
     for number in range(60):
         node.broker.publish(Publication("ab"[number % 2], str(number)))
     arrived = await node.next_ones(60)
@@ -72,7 +79,7 @@ async def test_a_publication_is_kept_as_it_was_made(node: Side) -> None:
         Publication("news", "x" * 60_000),
         Publication("news", b"\xfe" * 60_000),
     ]
-    node.join("news")
+    await join(node, "news")
     for publication in publications:
         node.broker.publish(publication)
     arrived = await node.next_ones(len(publications))
@@ -86,7 +93,7 @@ async def test_a_publication_is_kept_as_it_was_made(node: Side) -> None:
 async def test_any_text_names_a_group(node: Side, group: str) -> None:
     """What it keeps is its own."""
     await fill(node, group + "x", 2)
-    node.join(group)
+    await join(node, group)
     kept = await node.broker.store(Publication(group, "x"), idempotency_key=group)
     arrived = await node.next()
     assert (arrived.group, arrived.message, arrived.previous) == (group, "x", 0)
@@ -96,7 +103,8 @@ async def test_any_text_names_a_group(node: Side, group: str) -> None:
 
 async def test_a_group_without_history(node: Side) -> None:
     """Its publications have no offset, and come at once; to keep one, or to ask for them, is a mistake."""
-    node.join("plain", "news")
+    await join(node, "news")
+    node.join("plain")
     assert node.broker.publish(Publication("plain", "x")) == 1
     assert await node.next() == Publication("plain", "x")
     with pytest.raises(ValueError, match="keeps no history"):
@@ -109,7 +117,7 @@ async def test_a_group_without_history(node: Side) -> None:
 
 async def test_store_gives_the_position(node: Side) -> None:
     """It is the one that the publication comes with, in the order of the calls, `publish` among them."""
-    node.join("news")
+    await join(node, "news")
     node.broker.publish(Publication("news", "0"))
     stored = [await node.broker.store(Publication("news", str(number))) for number in range(1, 4)]
     node.broker.publish(Publication("news", "4"))
@@ -122,7 +130,7 @@ async def test_store_gives_the_position(node: Side) -> None:
 
 async def test_stored_at_once(node: Side) -> None:
     """Many calls wait side by side, and each gets the position of its own publication."""
-    node.join("news")
+    await join(node, "news")
     stored = await asyncio.gather(
         *(node.broker.store(Publication("news", str(number))) for number in range(50))
     )
@@ -136,7 +144,7 @@ class TestReading:
 
     async def test_an_empty_group(self, node: Side) -> None:
         """It has a position, before all that comes later; asking changes nothing."""
-        node.join("news")
+        await join(node, "news")
         before = await node.broker.history("news", None, 10)
         assert before.publications == ()
         assert before.floor <= before.newest.offset
@@ -186,7 +194,7 @@ class TestReading:
 
     async def test_it_has_what_was_handed_over(self, node: Side) -> None:
         """Whatever has come is in the answer to what is asked afterwards."""
-        node.join("news")
+        await join(node, "news")
         for number in range(50):
             node.broker.publish(Publication("news", str(number)))
             arrived = await node.next()
@@ -236,7 +244,7 @@ class TestBounds:
 
     async def test_seconds_of_one_that_stays(self, node: Side) -> None:
         """Each publication has its own time, also in a group that is never silent."""
-        node.join("brief")
+        await join(node, "brief")
         stored = [(await node.broker.store(Publication("brief", "0"))).position]
         async with asyncio.timeout(PATIENCE_SECONDS):
             while (history := await node.broker.history("brief", None, 100)).floor < stored[0].offset:
@@ -260,7 +268,7 @@ class TestIdempotency:
 
     async def test_a_repetition(self, node: Side) -> None:
         """It is published once, and each try gives the position of the first."""
-        node.join("news")
+        await join(node, "news")
         for key in ("k1", "k2", "", "any > * text\r\n{}", "世界" * 500, "\ud800"):
             first = await node.broker.store(Publication("news", f"first {key!r}"), idempotency_key=key)
             assert not first.repeated
@@ -276,14 +284,14 @@ class TestIdempotency:
 
     async def test_it_belongs_to_its_group(self, node: Side) -> None:
         """Another group with the same key is another publication."""
-        node.join("a", "b")
+        await join(node, "a", "b")
         for group in ("a", "b"):
             assert not (await node.broker.store(Publication(group, group), idempotency_key="k")).repeated
         assert [one.message for one in await node.next_ones(2)] == ["a", "b"]
 
     async def test_tried_at_once(self, node: Side) -> None:
         """Of tries side by side one is the first, and the others say so."""
-        node.join("news")
+        await join(node, "news")
         publication = Publication("news", "x")
         tries = await asyncio.gather(
             *(node.broker.store(publication, idempotency_key="k") for _ in range(10))
@@ -296,7 +304,7 @@ class TestIdempotency:
 
     async def test_it_ends(self, node: Side) -> None:
         """After `idempotency_seconds` the key is free, however often it was tried in between."""
-        node.join("news")
+        await join(node, "news")
         first = await node.broker.store(Publication("news", "x"), idempotency_key="k")
         async with asyncio.timeout(PATIENCE_SECONDS):
             while (again := await self.store_x(node)).repeated:
@@ -314,7 +322,7 @@ class TestIdempotency:
 
 async def test_a_stopped_broker_keeps_nothing(node: Side) -> None:
     """It says so where somebody waits for an answer, and is silent otherwise."""
-    node.join("news")
+    await join(node, "news")
     await node.broker.store(Publication("news", "x"))
     await node.next()
     await node.broker.stop()
@@ -329,7 +337,7 @@ async def test_a_stopped_broker_keeps_nothing(node: Side) -> None:
 async def test_memory_hands_over_at_once(side: MakeSide) -> None:
     """Within one process the receivers are counted, as without history."""
     node = await side("memory", history_of=some_history)
-    node.join("news")
+    await join(node, "news")
     assert node.broker.publish(Publication("news", "x")) == 1
     assert node.broker.publish(Publication("nobody", "x")) == 0
     assert len((await node.broker.history("nobody", None, 10)).publications) == 1
@@ -339,7 +347,7 @@ async def test_memory_hands_over_at_once(side: MakeSide) -> None:
 async def test_a_link_hands_over_what_comes_back(side: MakeSide, kind: str) -> None:
     """Nobody has it yet when `publish` returns, and it is no echo when it comes."""
     node = await side(kind, history_of=some_history)
-    node.join("news")
+    await join(node, "news")
     assert node.broker.publish(Publication("news", "x")) == 0
     assert node.nothing_more
     assert (await node.next()).message == "x"
@@ -351,7 +359,7 @@ async def test_a_link_hands_over_what_comes_back(side: MakeSide, kind: str) -> N
 async def test_too_big(side: MakeSide, kind: str) -> None:
     """What cannot travel fails where it is published, and what is a little smaller is kept."""
     node = await side(kind, history_of=some_history, max_message_bytes=10_000)
-    node.join("news")
+    await join(node, "news")
     for size in (10_000, 9_990):
         with pytest.raises(MessageTooBigError, match="limit 10000"):
             node.broker.publish(Publication("news", "x" * size))

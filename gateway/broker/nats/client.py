@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from nats.aio.client import Client
 from nats.protocol import command
 
+from gateway.broker.cutting import cut
 from gateway.broker.link import LinkError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class NatsClient(Client):
         for writer in ("_io_writer", "_bare_io_writer"):
             found = getattr(self._transport, writer, None)
             if found is not None:
-                found.transport.abort()
+                cut(found.transport)
 
     # Receiving: without a queue and a task for each subscription.
 

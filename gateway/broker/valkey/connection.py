@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from valkey.asyncio.connection import Connection
 from valkey.exceptions import ValkeyError
 
+from gateway.broker.cutting import cut
 from gateway.broker.link import LinkError
 
 if TYPE_CHECKING:
@@ -92,4 +93,4 @@ class ValkeyConnection(Connection):
         """End at once, without a wait for whatever is on its way."""
         writer, self._writer, self._reader = self._writer, None, None
         if writer is not None:
-            writer.transport.abort()
+            cut(writer.transport)

@@ -26,9 +26,6 @@ _REMEMBERED_MILLISECONDS: Final = 86_400_000
 """For how long at least a group's offset is remembered after its last publication. When it is forgotten, a
 new epoch begins, and members that stayed are told of a gap that is none."""
 
-_MOST_OFFSET: Final = 2**53 - 1
-"""Lua counts in floating point."""
-
 _LIFE: Final = 16
 """Characters of the server's random names, of forty, that tell one from the other."""
 
@@ -148,7 +145,7 @@ class ValkeyHistory:
             *self._known_life(),
             next(self._epochs),
             *_milliseconds(policy),
-            "" if since is None else max(0, min(since, _MOST_OFFSET)),
+            "" if since is None else since,
             max(0, limit),
         )
 

@@ -42,6 +42,7 @@ def make(side: MakeSide) -> MakeSide:
         options = {"history_of": some_history, "prefix": "x", "probe_timeout_seconds": 1, **options}
         node = await side("valkey", name, **options)
         node.join("news")
+        await node.settled()
         return node
 
     return start
