@@ -16,20 +16,21 @@ if TYPE_CHECKING:
     from gateway.config import GatewayConfig, Loaded, Problem
     from gateway.observe.logs import Logger
 
-__all__ = ["make_embedded", "missing_broker", "with_embedded"]
+__all__ = ["longest_message", "make_embedded", "missing_broker", "wants_embedded", "with_embedded"]
 
 _LEAST_MESSAGE_BYTES: Final = 1_048_576
 _MOST_MESSAGE_BYTES: Final = 67_108_864
 _ENVELOPE_BYTES: Final = 4096
 
 
-def _is_wanted(config: GatewayConfig) -> bool:
+def wants_embedded(config: GatewayConfig) -> bool:
+    """Tell whether the workers get a broker of their own."""
     return config.broker.type == "memory" and count_workers(config.listen.workers) > 1
 
 
 def missing_broker(loaded: Loaded) -> Iterator[Problem]:
     """Find several workers that nothing could connect."""
-    if _is_wanted(loaded.config) and find_program() is None:
+    if wants_embedded(loaded.config) and find_program() is None:
         yield loaded.problem(
             ("listen", "workers"),
             "several workers need a broker, and there is no nats-server to start: install "
@@ -39,20 +40,24 @@ def missing_broker(loaded: Loaded) -> Iterator[Problem]:
 
 def make_embedded(config: GatewayConfig, log: Logger) -> EmbeddedServer | None:
     """Make the embedded broker of several workers; `None` where the configuration names another."""
-    if config.broker.type != "memory":
+    if not wants_embedded(config):
         return None
-    # Whatever a client or the API may send, the others of its group are to get.
+    return EmbeddedServer(
+        config.data_folder, longest_message(config), config.listen.worker_hang_seconds, log
+    )
+
+
+def longest_message(config: GatewayConfig) -> int:
+    """Give the most bytes of a message between workers.
+
+    Whatever a client or the API may send, the others of its group are to get.
+    """
     longest = max(
         _LEAST_MESSAGE_BYTES,
         config.api.max_body_bytes,
         *(route.limits.max_message_bytes for route in config.routes),
     )
-    return EmbeddedServer(
-        config.data_folder,
-        min(longest + _ENVELOPE_BYTES, _MOST_MESSAGE_BYTES),
-        config.listen.worker_hang_seconds,
-        log,
-    )
+    return min(longest + _ENVELOPE_BYTES, _MOST_MESSAGE_BYTES)
 
 
 def with_embedded(config: GatewayConfig, url: str, token: str, max_message_bytes: int) -> GatewayConfig:

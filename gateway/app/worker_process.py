@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.app.lifeline import Errand, Leave
     from gateway.observe.gathered import Figures, Gathered
 
-__all__ = ["WorkerProcess", "WorkerStartError"]
+__all__ = ["WorkerProcess", "WorkerStartError", "interpreter"]
 
 _STACK_SECONDS: Final = 0.25
 _LAST_WORDS_SECONDS: Final = 0.5
@@ -94,7 +94,7 @@ class WorkerProcess(asyncio.Protocol):
         with theirs:
             try:
                 self._process = await asyncio.create_subprocess_exec(
-                    *_interpreter(),
+                    *interpreter(),
                     *("-m", "gateway", "worker", "--config", config, "--slot", str(slot)),
                     *("--parent", str(os.getpid())),
                     *("--socket", str(listening.fileno()), "--line", str(theirs.fileno())),
@@ -179,6 +179,11 @@ class WorkerProcess(asyncio.Protocol):
             self._line.write(how.line())
 
     @property
+    def is_alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.returncode is None
+
+    @property
     def answers(self) -> bool:
         """Whether it serves, and has been heard lately enough."""
         return self.ready_at is not None and self._loop.time() - self._since < self._hang_seconds
@@ -214,7 +219,7 @@ class WorkerProcess(asyncio.Protocol):
         return f"a worker ended at its start, with {end}"
 
 
-def _interpreter() -> list[str]:
+def interpreter() -> list[str]:
     """Give the command of the interpreter that runs this process, as it was started."""
     command = [sys.executable]
     if sys.flags.isolated:

@@ -39,6 +39,7 @@ class Backlog:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Keep] = deque()
         self._bytes = 0
+        self._marked: set[str] = set()
         self._under_way: dict[Keep, float] = {}
         self._answers: dict[Keep, asyncio.Future[Kept]] = {}
         self.due = asyncio.Event()
@@ -59,6 +60,15 @@ class Backlog:
         if len(self._under_way) < MOST_UNDER_WAY:
             self.due.set()
 
+    def mark(self, keep: Keep) -> None:
+        """Put a message that stands for lost ones before all that waits; one for each group is enough."""
+        if keep.group not in self._marked:
+            self._marked.add(keep.group)
+            self._waiting.appendleft(keep)
+            self._bytes += len(keep.data)
+            self.idle.clear()
+            self.due.set()
+
     def ask(self, keep: Keep) -> asyncio.Future[Kept]:
         """Add a message, and give its answer to be; if that is cancelled, a message that waits is not sent.
 
@@ -77,6 +87,8 @@ class Backlog:
         while self._waiting and len(taken) < room and size < _BYTES_AT_ONCE:
             keep = self._waiting.popleft()
             size += len(keep.data)
+            if keep.lost:
+                self._marked.discard(keep.group)
             if keep.position_wanted and self._answers[keep].done():
                 del self._answers[keep]  # whoever asked has given up
             else:
@@ -138,6 +150,7 @@ class Backlog:
     def close(self) -> None:
         """Answer everything: nothing will be sent any more."""
         self._waiting.clear()
+        self._marked.clear()
         self._under_way.clear()
         self._bytes = 0
         for answer in self._answers.values():

@@ -42,6 +42,7 @@ class Publication(NamedTuple):
             one or by more; 0 where the group keeps none.
         previous: The offset of the publication before it in the group; 0 if that is not known any more.
         epoch: Names the life of the history that offsets count in; empty where there is none.
+        lost: Whether it stands for others, of which it is not known whether they are kept. It has no message.
     """
 
     group: str
@@ -51,6 +52,7 @@ class Publication(NamedTuple):
     offset: int = 0
     previous: int = 0
     epoch: str = ""
+    lost: bool = False
 
 
 class Position(NamedTuple):
@@ -208,7 +210,8 @@ class Broker(Protocol):
     keeps it, in one step, and every node gets it from the engine in the order of the offsets, the publisher's
     own too. While there is no connection they wait to be sent, as many as have room. Of those that were on
     their way when a connection ended it is unknown whether they are kept: all nodes get the note
-    `{"order": "lost", "groups": [...]}` that names their groups.
+    `{"order": "lost", "groups": [...]}` that names their groups, and in each of these histories a publication
+    that says `lost` comes before the node's next one, for whoever does not get the note.
 
     Not promised: that a publication arrives when the carrier or a connection to it fails, that one arrives
     that was sent while a subscription was on its way, an order between publishers, or between groups of

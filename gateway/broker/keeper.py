@@ -262,6 +262,8 @@ class Keeper:
         # Beside the other, so that an engine that is slow to keep things holds up nothing else.
         while True:
             await self._backlog.due.wait()
+            # Who joins a group and publishes to it at once is to get it too.
+            await self.subscribed()
             messages = self._backlog.take()
             if messages:
                 await link.keep(messages, self._backlog.answered)

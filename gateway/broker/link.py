@@ -84,9 +84,10 @@ class Keep:
         policy: How much of the group's history is kept.
         idempotency_key: Names the message within its group, so that it is kept once; `None`: nothing does.
         position_wanted: Whether its answer has to be a `Kept`.
+        lost: Whether it stands for others that may be lost.
     """
 
-    __slots__ = ("channel", "data", "group", "idempotency_key", "policy", "position_wanted")
+    __slots__ = ("channel", "data", "group", "idempotency_key", "lost", "policy", "position_wanted")
 
     def __init__(
         self,
@@ -97,6 +98,7 @@ class Keep:
         idempotency_key: str | None = None,
         *,
         position_wanted: bool = False,
+        lost: bool = False,
     ) -> None:
         self.group = group
         self.channel = channel
@@ -104,6 +106,7 @@ class Keep:
         self.policy = policy
         self.idempotency_key = idempotency_key
         self.position_wanted = position_wanted
+        self.lost = lost
 
 
 Answered: TypeAlias = Callable[[Keep, Kept | BrokerUnavailableError | None], None]

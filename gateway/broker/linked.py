@@ -82,7 +82,7 @@ class LinkedBroker:
         self._outbox = Outbox(self._wire, self._channels, config.send_buffer_bytes)
         self._history_of = None if history_of is no_history else history_of
         self._backlog = Backlog(config.send_buffer_bytes, self._refused)
-        self._losses = Losses(self._loop, self.notify, self._tell_of_any_loss)
+        self._losses = Losses(self._loop, self.notify, self._tell_of_any_loss, self._mark_loss)
         self._subscriptions = Subscriptions(self._loop, self._channels, self._outbox.filled.set)
         fixed = (self._channels.probe, self._channels.notices)
         self._keeper = Keeper(
@@ -286,9 +286,15 @@ class LinkedBroker:
         return History(tuple(publications), found.newest, found.floor, found.whole)
 
     def _refused(self, keep: Keep, error: BrokerUnavailableError) -> None:
+        if keep.lost:
+            return  # whoever is here has the note
         self.status.publications_refused += 1
         self._losses.add((keep.group,))
         self._complain("broker_publication_refused", why=error.fact, refused=self.status.publications_refused)
+
+    def _mark_loss(self, group: str) -> None:
+        channel = self._subscriptions.channel_of(group)
+        self._backlog.mark(Keep(group, channel, self._wire.lost(), self._policy(group), lost=True))
 
     def _tell_of_any_loss(self) -> None:
         self._outbox.note_loss()

@@ -26,6 +26,7 @@ class Losses:
         loop: The event loop.
         notify: Sends a note to all nodes, this one too.
         otherwise: Called if there is no room for a note: has all nodes told that anything may be lost.
+        mark: Has it written into a group's history, for nodes that miss the note and clients that resume.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class Losses:
         loop: asyncio.AbstractEventLoop,
         notify: Callable[[dict[str, Any]], object],
         otherwise: Callable[[], None],
+        mark: Callable[[str], None],
     ) -> None:
         self._loop = loop
         self._notify = notify
         self._otherwise = otherwise
+        self._mark = mark
         self._groups: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -52,6 +55,8 @@ class Losses:
         groups, self._groups = sorted(self._groups), set()
         if not groups:
             return
+        for group in groups:
+            self._mark(group)
         if len(groups) <= MOST_GROUPS and self._told(groups):
             return
         if not self._told([]):

@@ -1,7 +1,7 @@
 """The form of messages between nodes: one byte for its version, then msgpack. Plain data, never code.
 
 A message of a group is `[node, [[message, exclude, key], ...]]`, with one publication where the group keeps
-history; offset and epoch come beside it, in the engine's own form. One to all nodes is `[node, note]`, where
+history, or none for some that may be lost; offset and epoch come beside it, in the engine's own form. One to all nodes is `[node, note]`, where
 `null` for the note says that some of the node's publications were lost. A text travels as msgpack's text, a
 binary message as its bytes.
 """
@@ -27,6 +27,7 @@ VERSION: Final = 1
 """Version of the form. Nodes of another one drop what they get, so that a change is told by a new number."""
 
 _VERSION_BYTE: Final = bytes([VERSION])
+_NONE: Final = b"\x90"  # msgpack: an array of none
 _ONE: Final = b"\x91"  # msgpack: an array of one
 _PAIR: Final = b"\x92"
 
@@ -98,6 +99,10 @@ class Wire:
         """Make a message of one packed publication."""
         return self._head + _ONE + packed
 
+    def lost(self) -> bytes:
+        """Make a message to be kept in place of publications of which it is not known whether they are."""
+        return self._head + _NONE
+
     def note(self, note: Note) -> bytes:
         """Make a message of a note.
 
@@ -137,14 +142,16 @@ class Wire:
         return publications
 
     def read_kept(self, data: bytes, group: str, place: Place) -> Publication:
-        """Take a message apart that the engine keeps: it holds one publication.
+        """Take a message apart that the engine keeps: it holds one publication, or stands for lost ones.
 
         Raises:
             WireError: If it does not.
         """
         publications = self.read_publications(data, group)
-        if len(publications) != 1 or place.offset < 1:
+        if len(publications) > 1 or place.offset < 1:
             raise WireError("junk")
+        if not publications:
+            return Publication(group, "", None, None, *place, lost=True)
         _, message, exclude, key, *_ = publications[0]
         return Publication(group, message, exclude, key, *place)
 

@@ -127,6 +127,11 @@ class Connection(SendQueue):
         return self.compression is not None
 
     @property
+    def apart(self) -> bool:
+        """Whether it is an operator's, of which the application knows nothing. The gateway's own."""
+        return self._route.apart
+
+    @property
     def id(self) -> str:
         """Unique over all nodes; not a secret."""
         return self.node.connection_id(self.number)

@@ -63,7 +63,8 @@ class Ends:
         """Note who begins the end of a connection; only the first word counts."""
         if connection not in self._begun:
             self._begun[connection] = _End(by, code, reason)
-            self._node.metrics.ends[by, code_label(code)] += 1
+            if not connection.apart:
+                self._node.metrics.ends[by, code_label(code)] += 1
 
     def end(self, connection: Connection) -> None:
         """Tell that a connection's TCP is gone."""

@@ -71,6 +71,8 @@ class Hub:
         self.presence_of: Callable[[str], GroupPresence | None] = lambda _: None
         """Gives what is known of who is in a group over all nodes, by its name."""
         self._groups: dict[str, Group] = {}
+        self.apart: set[Connection] = set()
+        """Open connections of operators, which are in no group of the application's, and not counted."""
         self._everyone = Group(EVERYONE, None, metrics.group_tally(EVERYONE))
         self._groups[EVERYONE] = self._everyone
 
@@ -84,11 +86,18 @@ class Hub:
         """Names of the groups that have members here, the gateway's own left out."""
         return tuple(name for name in self._groups if not name.startswith("$"))
 
+    def sizes(self) -> list[tuple[str, int]]:
+        """Give every group that has members here, the gateway's own among them, and how many."""
+        return [(name, len(group)) for name, group in self._groups.items()]
+
     def __len__(self) -> int:
         return len(self._everyone)
 
     def add(self, connection: Connection) -> None:
         """Register an open connection."""
+        if connection.apart:
+            self.apart.add(connection)
+            return
         self._everyone.add(connection)
         if connection.identity is not None:
             self.join(connection, user_group(connection.identity.user))
@@ -97,13 +106,16 @@ class Hub:
 
     def remove(self, connection: Connection) -> None:
         """Forget a connection that was added: it leaves its groups."""
-        self._everyone.discard(connection)
+        if connection.apart:
+            self.apart.discard(connection)
+        else:
+            self._everyone.discard(connection)
+            self._metrics.connections -= 1
         for group in connection.joined:
             self._leave(group, connection)
             if group.presence is not None:
                 group.presence.discard(connection, for_good=False)
         connection.joined = ()
-        self._metrics.connections -= 1
 
     def join(self, connection: Connection, name: str) -> None:
         """Make a connection a member of a group; nothing changes if it is one."""

@@ -209,7 +209,8 @@ class Node:
             BrokerUnavailableError: If the broker cannot be asked.
             ValueError: If the group keeps no history.
         """
-        return await self.broker.history(group, since, limit)
+        found = await self.broker.history(group, since, limit)
+        return found._replace(publications=tuple(one for one in found.publications if not one.lost))
 
     async def resume_token(self, *groups: str) -> str:
         """Sign where groups are now, as for a page that is about to be rendered.
@@ -368,6 +369,8 @@ class Node:
             if late > 0:
                 await asyncio.sleep(late)
             connection.begin_close(code, reason)
+        for connection in tuple(self.hub.apart):  # they have seen the others go
+            connection.begin_close(code, reason)
 
     async def _see_out(self, code: int, reason: str, grace: float) -> None:
         with suppress(TimeoutError):
@@ -393,7 +396,7 @@ class Node:
     @property
     def sockets(self) -> set[Connection]:
         """Connections whose TCP is not gone."""
-        return {*self.hub.connections, *self.closing}
+        return {*self.hub.connections, *self.hub.apart, *self.closing}
 
     def forget_socket(self, socket: SocketConnection) -> Deadlines[SocketConnection] | None:
         """Note that a connection's TCP is gone; give the deadline that runs for it."""

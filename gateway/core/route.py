@@ -38,12 +38,14 @@ class Route:
         origins: Which origins may connect.
         authenticators: The ways it names, in order.
         log: Where its messages are logged, if its entry says `log_messages`; `None` for nowhere.
+        apart: Whether its connections are the operators': the application neither sees nor reaches them.
     """
 
     __slots__ = (
         "_log",
         "_same_for_all",
         "_templates",
+        "apart",
         "authenticators",
         "close_events",
         "compression",
@@ -67,8 +69,11 @@ class Route:
         origins: OriginPolicy,
         authenticators: tuple[tuple[str, Authenticator[Any]], ...],
         log: Logger | None = None,
+        *,
+        apart: bool = False,
     ) -> None:
         self.config = config
+        self.apart = apart
         self._log = log if config.log_messages else None
         self.connections = 0
         """How many are open now."""

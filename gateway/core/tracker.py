@@ -162,4 +162,5 @@ class Tracker:
             return []
         if mirror is None or not (since.offset >= mirror.floor or mirror.whole):
             return None
-        return [one for one in mirror.publications if one.offset > since.offset]
+        missed = [one for one in mirror.publications if one.offset > since.offset]
+        return None if any(one.lost for one in missed) else missed

@@ -174,7 +174,13 @@ class Trackers:
             tracker.held.append(publication)
             self._heal(tracker, math.inf)
             return 0
+        return self._hand_over(tracker, publication)
+
+    def _hand_over(self, tracker: Tracker, publication: Publication) -> int:
         tracker.advance(publication)
+        if publication.lost:
+            self._tell(tracker, "perhaps not kept")
+            return 0
         return self._broadcast(publication)
 
     def _hold(self, tracker: Tracker, publication: Publication) -> None:
@@ -241,8 +247,7 @@ class Trackers:
             self._tell(tracker, "not kept any more")
         for publication in history.publications:
             if publication.offset > position.offset:
-                tracker.advance(publication)
-                self._broadcast(publication)
+                self._hand_over(tracker, publication)
         return True
 
     def _begin_epoch(self, tracker: Tracker, epoch: str) -> None:

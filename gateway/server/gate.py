@@ -57,6 +57,8 @@ class Gate:
         find: Gives the route and parameters of a path; `None` if no WebSocket route has it.
         admission: The plugins' admission hooks, with the plugins' names.
         secure: Whether the listener speaks TLS.
+        apart: Whether it is the operators' listener, which is not bound to the limits on clients, and works
+            without the broker.
     """
 
     def __init__(
@@ -67,18 +69,20 @@ class Gate:
         admission: Sequence[tuple[str, Callable[..., Any]]],
         *,
         secure: bool,
+        apart: bool = False,
     ) -> None:
+        self._apart = apart
         self.listen = listen
         self.find = find
         self._node = node
         self._admission = tuple(admission)
         self._scheme = "https" if secure else "http"
-        node.flusher.secure = secure
+        node.flusher.secure = node.flusher.secure or secure
         self._proxies = TrustedProxies(listen.trusted_proxies, listen.proxy_header)
         self.arrivals = Arrivals(node, listen, self._proxies)
         self._shared: SharedCounts | None = None
-        if isinstance(node.broker, MemoryBroker):
-            self._limits = Admissions(listen)  # there is no other node
+        if apart or isinstance(node.broker, MemoryBroker):
+            self._limits = Admissions(listen)  # there is no other node, or none that counts
         else:
             counts: Counter[Key] = Counter()
             shared = self._shared = SharedCounts(node, counts)
@@ -174,14 +178,15 @@ class Gate:
 
     def _check_room(self, route: Route, remote: str, identity: Identity | None = None) -> None:
         self._check_ready()
-        if len(self._node.hub) + len(self._node.closing) >= self.listen.max_connections:
+        taken = len(self._node.hub) + len(self._node.closing)
+        if taken >= self.listen.max_connections and not self._apart:
             raise refuse("too_many_connections")
         self._limits.check(remote, route, identity)
 
     def _check_ready(self) -> None:
         if self._node.draining:
             raise refuse("draining")
-        if self._node.needs_broker and self._node.broker_is_down:
+        if self._node.needs_broker and self._node.broker_is_down and not self._apart:
             raise refuse("broker_unavailable")
 
     async def _judge(self, front: FrontProtocol, route: Route, opening: Opening, admit: Admit) -> None:

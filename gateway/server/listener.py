@@ -35,6 +35,7 @@ class Listener:
         listen: The listener's settings.
         admission: The plugins' admission hooks.
         bound: The socket, bound and listening.
+        apart: Whether it is the operators' listener.
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class Listener:
         listen: ListenConfig,
         admission: Sequence[tuple[str, Callable[..., Any]]],
         bound: socket.socket,
+        *,
+        apart: bool = False,
     ) -> None:
         self._node = node
         self._app = app
@@ -52,7 +55,9 @@ class Listener:
         address = bound.getsockname()
         self.port = int(address[1]) if isinstance(address, tuple) else 0
         """The TCP port; 0 for a unix-domain socket."""
-        self._gate = Gate(node, listen, partial(find_route, app), admission, secure=listen.tls is not None)
+        self._gate = Gate(
+            node, listen, partial(find_route, app), admission, secure=listen.tls is not None, apart=apart
+        )
         self._tls: ssl.SSLContext | None = None
         self._server: Any = None
 

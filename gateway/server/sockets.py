@@ -25,18 +25,26 @@ class ListeningSockets:
 
     Args:
         sockets: Bound and listening. Those of one TCP port, or the only one.
-        path: The file of a unix-domain socket; `None` for TCP.
+        path: The file of a unix-domain socket that is removed in the end; `None` for none.
+        held: Whether somebody else holds them too, and will start the next gateway on them. Default: no.
     """
 
-    def __init__(self, sockets: list[socket.socket], path: Path | None = None) -> None:
+    def __init__(
+        self, sockets: list[socket.socket], path: Path | None = None, *, held: bool = False
+    ) -> None:
         self._sockets = sockets
         self._path = path
         self._file = None if path is None else _identity(path)
+        self.held = held
+        """Whether they outlive this gateway."""
+        self.admin: ListeningSockets | None = None
+        """Those of the operators' listener, which are closed and removed with these; `None` without one."""
 
     @property
     def port(self) -> int:
         """The TCP port; 0 for a unix-domain socket."""
-        return 0 if self._path is not None else int(self._sockets[0].getsockname()[1])
+        address = self._sockets[0].getsockname()
+        return int(address[1]) if isinstance(address, tuple) else 0
 
     def of(self, slot: int) -> socket.socket:
         """Give the socket of a worker slot; the first is 0."""

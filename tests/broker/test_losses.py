@@ -20,7 +20,9 @@ class Told:
         self.otherwise = 0
         self.most_names = MOST_GROUPS
         self._too_much = too_much
-        self.losses = Losses(asyncio.get_running_loop(), self._notify, self._otherwise)
+        self.marked: list[str] = []
+        loop = asyncio.get_running_loop()
+        self.losses = Losses(loop, self._notify, self._otherwise, self.marked.append)
 
     def _notify(self, note: Any) -> int:
         if self._too_much is not None and len(note["groups"]) > self.most_names:
@@ -40,6 +42,7 @@ async def test_losses_are_gathered() -> None:
     assert told.notes == []
     await until(lambda: bool(told.notes))
     assert told.notes == [{"order": "lost", "groups": ["a", "b"]}]
+    assert told.marked == ["a", "b"]
     told.losses.add(["c"])
     told.losses.tell()
     assert told.notes[1:] == [{"order": "lost", "groups": ["c"]}]

@@ -35,7 +35,7 @@ routes:
   - {{path: /bare, handlers: [echo], allow_missing_origin: true, groups: [room, plain]}}
   - {{path: /other, handlers: [echo], allow_missing_origin: true, groups: [plain]}}
 groups:
-  - {{pattern: "room", history: {{size: 20, seconds: 60}}}}
+  - {{pattern: "room*", history: {{size: 20, seconds: 60}}}}
 """
 
 
@@ -243,3 +243,14 @@ async def test_many_at_once(start: Start) -> None:
 
     got = await asyncio.gather(*(come_back() for _ in range(40)))
     assert got == [[str(number) for number in range(10)]] * 40
+
+
+async def test_who_joins_and_publishes_at_once(start: Start) -> None:
+    """The first member's own first publication comes back to it, as in a group without history."""
+    one = await start()
+    for number in range(20):
+        async with one.connect("/bare") as client:
+            (connection,) = one.node.connections()
+            connection.join(f"room-{number}")
+            connection.publish(f"room-{number}", str(number))
+            assert await client.recv() == str(number)

@@ -66,10 +66,15 @@ def test_what_is_kept_comes_with_its_place(publication: Publication, place: Plac
     assert OTHER.read_kept(data, "g", place) == expected
 
 
-@pytest.mark.parametrize("messages", [[], ["a", "b"]])
-def test_what_is_kept_is_one_publication(messages: list[str]) -> None:
-    """None or several have no place, and one before the first offset has none either."""
-    packed = [WIRE.pack(Publication("g", message)) for message in messages]
+def test_what_is_kept_may_stand_for_lost_ones() -> None:
+    """Such a message holds nothing but its place."""
+    expected = Publication("g", "", None, None, 5, 3, "e", lost=True)
+    assert OTHER.read_kept(WIRE.lost(), "g", Place(5, 3, "e")) == expected
+
+
+def test_what_is_kept_is_one_publication() -> None:
+    """Several have no place, and one before the first offset has none either."""
+    packed = [WIRE.pack(Publication("g", message)) for message in ("a", "b")]
     assert reason(OTHER.read_kept, WIRE.publications(packed), "g", Place(1, 0, "e")) == "junk"
     assert reason(OTHER.read_kept, WIRE.publication(WIRE.pack(Publication("g", "a"))), "g", Place(0, 0, "e"))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from nats.aio.client import Client
 from nats.protocol import command
 
-from gateway.broker.cutting import cut
+from gateway.broker.cutting import send_nothing_after_the_end
 from gateway.broker.link import LinkError
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class NatsClient(Client):
         await self.connect(url, error_cb=_raised_anyway, allow_reconnect=False, **options)
         if not self.is_connected:
             raise LinkError("the server does not answer as it should")
+        for writer in self._writers():
+            send_nothing_after_the_end(writer.transport)
         assert self._reading_task is not None  # noqa: S101 - it is connected
         self._reading_task.add_done_callback(lambda _: self._end(LinkError("reading has ended")))
 
@@ -106,11 +108,13 @@ class NatsClient(Client):
                 task.cancel()
         for subscription in self._subs.values():
             subscription._stop_processing()  # noqa: SLF001
+        for writer in self._writers():
+            writer.transport.abort()
+
+    def _writers(self) -> list[asyncio.StreamWriter]:
         # The second one is what lies under TLS.
-        for writer in ("_io_writer", "_bare_io_writer"):
-            found = getattr(self._transport, writer, None)
-            if found is not None:
-                cut(found.transport)
+        found = (getattr(self._transport, writer, None) for writer in ("_io_writer", "_bare_io_writer"))
+        return [writer for writer in found if writer is not None]
 
     # Receiving: without a queue and a task for each subscription.
 

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 from valkey.asyncio.connection import Connection
 from valkey.exceptions import ValkeyError
 
-from gateway.broker.cutting import cut
+from gateway.broker.cutting import send_nothing_after_the_end
 from gateway.broker.link import LinkError
 
 if TYPE_CHECKING:
+    import asyncio
     import ssl
     from collections.abc import Sequence
 
@@ -35,6 +36,7 @@ class ValkeyConnection(Connection):
         parts = urlsplit(url)
         self._secret = config.password.get_secret_value()
         self._context = context
+        self._transport: asyncio.WriteTransport | None = None
         super().__init__(
             host=parts.hostname or "",
             port=parts.port or _PORT,
@@ -66,6 +68,10 @@ class ValkeyConnection(Connection):
                 # A server that does not know the command for it repeats what came with it.
                 text = "the server does not take credentials"
             raise LinkError(text) from None
+        assert self._writer is not None  # noqa: S101 - it is connected
+        # valkey-py forgets it when it is disturbed while it writes.
+        self._transport = self._writer.transport
+        send_nothing_after_the_end(self._transport)
 
     async def write(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> None:
         """Write commands before this waits for the first time; then wait while the socket has enough.
@@ -92,5 +98,7 @@ class ValkeyConnection(Connection):
     def abort(self) -> None:
         """End at once, without a wait for whatever is on its way."""
         writer, self._writer, self._reader = self._writer, None, None
-        if writer is not None:
-            cut(writer.transport)
+        if self._transport is not None:
+            self._transport.abort()
+        elif writer is not None:
+            writer.transport.abort()

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from gateway.config.models.access import ApiConfig, ApiToken, AuthenticationConfig, RevocationConfig
+from gateway.config.models.access import (
+    SCOPES,
+    ApiConfig,
+    ApiToken,
+    AuthenticationConfig,
+    RevocationConfig,
+    Scope,
+)
+from gateway.config.models.admin import AdminConfig
 from gateway.config.models.base import ConfigModel
 from gateway.config.models.broker import (
     BrokerTlsConfig,
@@ -29,6 +37,8 @@ from gateway.config.models.ways.ticket import TicketWayConfig
 from gateway.config.models.ways.token import TokenKey, TokenWayConfig
 
 __all__ = [
+    "SCOPES",
+    "AdminConfig",
     "ApiConfig",
     "ApiToken",
     "AuthenticationConfig",
@@ -62,6 +72,7 @@ __all__ = [
     "RevocationConfig",
     "RouteConfig",
     "RouteLimits",
+    "Scope",
     "SignedCookieConfig",
     "TicketWayConfig",
     "TlsConfig",

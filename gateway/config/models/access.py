@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (pydantic evaluates annotations)
 from pathlib import Path  # noqa: TC003  (pydantic evaluates annotations)
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -31,10 +31,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+Scope = Literal["publish", "read", "metrics", "disconnect", "revoke"]
+"""A part of the HTTP API."""
+
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+
+
 class ApiToken(KnownToken):
     """A token that opens the HTTP API, or its hash."""
 
     name: Name = Field(description="Name of whoever holds the token, for the log.")
+    scopes: Annotated[tuple[Scope, ...], UNIQUE] = Field(
+        default=SCOPES,
+        description="What the token opens: publish, read (everything that is asked with GET), metrics "
+        "(`/metrics` alone), disconnect, revoke. Default: all.",
+    )
 
 
 class ApiConfig(ConfigModel):
@@ -52,6 +63,11 @@ class ApiConfig(ConfigModel):
         default_factory=dict,
         repr=False,
         description="Claims that an identity of such a way has to have, by name. Default: none are set.",
+    )
+    scopes_claim: Name | None = Field(
+        default=None,
+        description="Claim of such an identity that says what it opens, a list of scopes or a text with "
+        "spaces between them. The default, null, opens all.",
     )
     max_body_bytes: WholeNumber = Field(
         default=1_048_576,

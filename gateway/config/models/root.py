@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from gateway.config.models.access import ApiConfig, AuthenticationConfig, RevocationConfig
+from gateway.config.models.admin import AdminConfig
 from gateway.config.models.base import EMPTY_WHEN_NULL, ConfigModel, Finding, Flag, Name, raise_findings
 from gateway.config.models.broker import AnyBrokerConfig, MemoryBrokerConfig
 from gateway.config.models.group_rules import pattern_findings, resume_findings
@@ -24,6 +25,7 @@ from gateway.config.models.listen import ListenConfig, LogConfig
 from gateway.config.models.metrics import MetricsConfig
 from gateway.config.models.route import RouteConfig
 from gateway.config.models.rules import (
+    address_findings,
     any_page_findings,
     certificate_findings,
     cookie_findings,
@@ -81,6 +83,10 @@ class GatewayConfig(ConfigModel):
         default_factory=ApiConfig,
         description="The HTTP API. Default: off, since no token is set.",
     )
+    admin: Annotated[AdminConfig, EMPTY_WHEN_NULL] = Field(
+        default_factory=AdminConfig,
+        description="A listener of its own for the HTTP API, `/metrics` and the dashboard. Default: none.",
+    )
     authentication: Annotated[AuthenticationConfig, EMPTY_WHEN_NULL] = Field(
         default_factory=AuthenticationConfig,
         description="Settings of the built-in ways to prove an identity. Default: none set.",
@@ -131,8 +137,13 @@ class GatewayConfig(ConfigModel):
             place = ("authentication", "ticket")
             findings += [replace(one, path=(*place, *one.path)) for one in self._proofs(ticket)]
         asked = self._certificates_asked()
+        if self.admin.port is not None:
+            asked = "none"  # its listener speaks no TLS
         useless = certificate_findings(self.api.authenticate, asked=asked)
         findings += [replace(one, path=("api", *one.path)) for one in useless]
+        findings += address_findings(
+            (self.listen.unix or self.listen.host, self.listen.port), (self.admin.host, self.admin.port)
+        )
         raise_findings("GatewayConfig", findings)
         return self
 

@@ -69,6 +69,18 @@ def unix_findings(given: Container[str], proxies: Sequence[str | None]) -> list[
     return findings
 
 
+def address_findings(main: tuple[object, int], admin: tuple[object, int | None]) -> list[Finding]:
+    """Find a port that both listeners would have.
+
+    Args:
+        main: Host and port of `listen`.
+        admin: Host and port of `admin`.
+    """
+    if admin[1] and main == admin:
+        return [Finding(("admin", "port"), "port is that of listen", admin[1])]
+    return []
+
+
 def client_certificate_findings(*, asked: str | None, given: bool) -> list[Finding]:
     """Find clients' certificates that nothing can verify, and an authority that verifies none.
 
