@@ -8,7 +8,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --co
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-full bench-slow bench-brokers fuzz deploy-check reference lock clean
+.PHONY: help run test lint format bench bench-full bench-slow bench-brokers soak fuzz deploy-check reference lock clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -41,8 +41,12 @@ bench-full: $(VENV)/.installed ## Measure everything beside every peer, about tw
 bench-slow: $(VENV)/.installed ## Measure a witness beside 2,000 slow handshakes, about a minute
 	@exec $(BIN)/python tests/bench/slow_handshakes.py
 
-bench-brokers: $(VENV)/.developing ## Measure publications between two nodes
-	@exec $(BIN)/python tests/bench/brokers.py
+bench-brokers: $(VENV)/.developing ## Measure brokers, fan-out over several processes, and recovery, two minutes
+	@$(BIN)/python tests/bench/brokers.py
+	@exec $(BIN)/python tests/bench/gateways.py
+
+soak: $(VENV)/.developing ## Put gateways through ten minutes of faults; SOAK_SECONDS, SOAK_BROKER=valkey, SOAK_SEED
+	@exec $(BIN)/python tests/bench/soak.py
 
 fuzz: $(VENV)/.developing ## Look for defects in connections and frames for about a minute
 	@$(PIP) atheris

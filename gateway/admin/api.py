@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 from sanic import Blueprint
 from sanic.response import HTTPResponse, json
 
-from gateway.admin.body import BadBodyError, leave_unread, parse_body, read_body
-from gateway.admin.ending import DisconnectRequest, RevokeRequest
+from gateway.admin.answers import SessionAnswer
+from gateway.admin.body import BadBodyError, leave_unread, read_body
+from gateway.admin.composition import ConfigurationQuery, PluginsQuery, RoutesQuery
+from gateway.admin.everywhere import ConnectionsQuery, GroupsQuery, NodesQuery, StatsQuery, UsersQuery
 from gateway.admin.history import HistoryQuery, PositionQuery
+from gateway.admin.openapi import describe
 from gateway.admin.presence import PresenceQuery
-from gateway.admin.publishing import PublishRequest
+from gateway.admin.publishing import NotPublishedError
 from gateway.admin.query import Query, parse_query
 from gateway.broker.contract import BrokerUnavailableError, MessageTooBigError
 from gateway.protocol.refusals import Refused
@@ -22,9 +25,10 @@ if TYPE_CHECKING:
     from sanic import Request
 
     from gateway.admin.access import ApiAccess
-    from gateway.config.models import ApiConfig
+    from gateway.admin.calls import Calls
+    from gateway.admin.inside import Inside
+    from gateway.config.models import Scope
     from gateway.core.node import Node
-    from gateway.core.revocations import Revocation
 
 __all__ = ["api_blueprint"]
 
@@ -32,34 +36,31 @@ _RETRY_SECONDS: Final = "5"
 _FRESH: Final = {"cache-control": "no-store"}
 
 _READINGS: Final[dict[str, type[Query]]] = {
+    "connections": ConnectionsQuery,
+    "users": UsersQuery,
+    "groups": GroupsQuery,
+    "presence": PresenceQuery,
     "history": HistoryQuery,
     "position": PositionQuery,
-    "presence": PresenceQuery,
+    "nodes": NodesQuery,
+    "stats": StatsQuery,
+    "plugins": PluginsQuery,
+    "routes": RoutesQuery,
+    "configuration": ConfigurationQuery,
 }
 """What `GET /api/...` answers, by the last part of the path."""
 
 
-def api_blueprint(
-    node: Node,
-    config: ApiConfig,
-    access: ApiAccess,
-    *,
-    revocation_seconds: float,
-    leeway_seconds: float,
-    keep: Callable[[Revocation], Awaitable[None]] | None,
-) -> Blueprint:
+def api_blueprint(inside: Inside, calls: Calls, access: ApiAccess, *, max_body_bytes: int) -> Blueprint:
     """Make the API.
 
     Args:
-        node: The node.
-        config: The API's settings.
+        inside: What its readings look into.
+        calls: What its calls do.
         access: The judge of who calls.
-        revocation_seconds: How long a revocation holds that does not say it.
-        leeway_seconds: For how long after their end tokens may still be good.
-        keep: Keeps a revocation beyond the life of this process, before the call is answered; `None`: nothing
-            does.
+        max_body_bytes: Most bytes of a body.
     """
-    log = node.log.bind(logger="gateway.api")
+    node = inside.node
     blueprint = Blueprint("gateway_api", url_prefix="/api")
 
     @blueprint.on_request
@@ -74,67 +75,79 @@ def api_blueprint(
             return _error(refusal.status, refusal.error, refusal.message, headers)
         return None
 
-    # As streams, so that nothing of a body is kept before the credentials are judged.
-    @blueprint.post("/publish", stream=True)
-    async def publish(request: Request) -> HTTPResponse:
-        return await _answer(request, do_publish)
+    @blueprint.get("/session")
+    async def session(request: Request) -> HTTPResponse:
+        caller = request.ctx.caller
+        ends_at = access.session_end(request)
+        answer = {"name": caller.name, "scopes": sorted(caller.scopes), "ends_at": ends_at}
+        return json({"node": node.name, **answer}, headers=_FRESH)
 
-    @blueprint.post("/disconnect", stream=True)
-    async def disconnect(request: Request) -> HTTPResponse:
-        return await _answer(request, do_disconnect)
+    document = describe(_READINGS, SessionAnswer)
 
-    @blueprint.post("/revoke", stream=True)
-    async def revoke(request: Request) -> HTTPResponse:
-        return await _answer(request, do_revoke)
+    @blueprint.get("/openapi.json")
+    async def openapi(_: Request) -> HTTPResponse:
+        return json(document, headers=_FRESH)
 
-    async def _answer(
-        request: Request, call: Callable[[bytes, str], Awaitable[dict[str, Any]]]
-    ) -> HTTPResponse:
-        try:
-            result = await call(await read_body(request, config.max_body_bytes), request.ctx.caller)
-        except (BadBodyError, BrokerUnavailableError, MessageTooBigError) as exc:
-            return _failed(exc)
-        return json({"node": node.name, **result})
-
-    async def do_publish(body: bytes, caller: str) -> dict[str, Any]:
-        done = await parse_body(PublishRequest, body).publish(node)
-        log.debug("api_published", caller=caller, **done)
-        return done
-
-    async def do_disconnect(body: bytes, caller: str) -> dict[str, Any]:
-        asked = parse_body(DisconnectRequest, body)
-        count = asked.carry_out(node)
-        log.info("api_disconnected", caller=caller, connections=count, code=asked.code)
-        return {"connections": count}
-
-    async def do_revoke(body: bytes, caller: str) -> dict[str, Any]:
-        asked = parse_body(RevokeRequest, body)
-        revocation = asked.revocation(node.now(), revocation_seconds, leeway_seconds)
-        count = asked.carry_out(node, revocation)
-        if keep is not None:
-            await keep(revocation)
-            # A process that has just started may have read the file too early, and heard of it too late.
-            asked.carry_out(node, revocation)
-        log.info("api_revoked", caller=caller, connections=count, user=asked.user, until=revocation.until)
-        return {"connections": count, "expires_at": revocation.until}
-
+    _add_call(blueprint, access, "publish", calls.publish, node, max_body_bytes)
+    _add_call(blueprint, access, "disconnect", calls.disconnect, node, max_body_bytes)
+    _add_call(blueprint, access, "revoke", calls.revoke, node, max_body_bytes)
     for name, query in _READINGS.items():
-        _add_reading(blueprint, node, name, query)
+        _add_reading(blueprint, access, name, query, inside)
     return blueprint
 
 
-def _add_reading(blueprint: Blueprint, node: Node, name: str, query: type[Query]) -> None:
-    async def read(request: Request) -> HTTPResponse:
+def _add_call(
+    blueprint: Blueprint,
+    access: ApiAccess,
+    scope: Scope,
+    call: Callable[[bytes, str], Awaitable[dict[str, Any]]],
+    node: Node,
+    max_body_bytes: int,
+) -> None:
+    async def answer(request: Request) -> HTTPResponse:
+        caller = request.ctx.caller
+        if scope not in caller.scopes:
+            leave_unread(request)
+            return _out_of_scope(access, request, scope)
         try:
-            result = await parse_query(query, request).answer(node)
+            result = await call(await read_body(request, max_body_bytes), caller.name)
+        except (BadBodyError, BrokerUnavailableError, MessageTooBigError, NotPublishedError) as exc:
+            return _failed(exc)
+        return json({"node": node.name, **result})
+
+    # As a stream, so that nothing of a body is kept before the credentials are judged.
+    blueprint.add_route(answer, f"/{scope}", methods=["POST"], name=scope, stream=True)
+
+
+def _add_reading(
+    blueprint: Blueprint, access: ApiAccess, name: str, query: type[Query], inside: Inside
+) -> None:
+    async def read(request: Request) -> HTTPResponse:
+        if "read" not in request.ctx.caller.scopes:
+            return _out_of_scope(access, request, "read")
+        try:
+            result = await parse_query(query, request).answer(inside)
         except (BadBodyError, BrokerUnavailableError) as exc:
             return _failed(exc)
-        return json({"node": node.name, **result}, headers=_FRESH)
+        return json({"node": inside.node.name, **result}, headers=_FRESH)
 
     blueprint.add_route(read, f"/{name}", methods=["GET"], name=name)
 
 
-def _failed(error: BadBodyError | BrokerUnavailableError | MessageTooBigError) -> HTTPResponse:
+def _out_of_scope(access: ApiAccess, request: Request, scope: Scope) -> HTTPResponse:
+    access.refused(request, 403, "insufficient_scope", f"scope {scope} is missing")
+    # RFC 6750 section 3.1
+    fields = {"www-authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
+    return _error(403, "insufficient_scope", f"the token has not the scope {scope}", fields)
+
+
+def _failed(
+    error: BadBodyError | BrokerUnavailableError | MessageTooBigError | NotPublishedError,
+) -> HTTPResponse:
+    if isinstance(error, NotPublishedError):
+        answer = _failed(error.cause)
+        body = {**error.told, "groups": error.groups}
+        return json(body, status=answer.status, headers=dict(answer.headers))
     if isinstance(error, BadBodyError):
         return _error(error.status, error.error, str(error))
     if isinstance(error, MessageTooBigError):

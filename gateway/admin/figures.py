@@ -30,11 +30,12 @@ _PLUGIN: Final = "plugin"
 _DROPPED: Final = ("junk", "own", "too_big", "version")
 _OUTCOMES: Final = ("bad_token", "not_kept", "other_groups", "recovered", "too_much", "unavailable")
 _KINDS: Final = ("error", "timeout")
+_REASONS: Final = ("events", "stopped")
 _Values: TypeAlias = dict[tuple[str, ...], float | list[float]]
 
 
 class FigureReader:
-    """What reads the figures of a node. Once costs some 0.2 ms, whatever the number of connections.
+    """What reads the figures of a node. Once costs some 0.1 ms, whatever the number of connections.
 
     Args:
         node: The node.
@@ -136,6 +137,30 @@ class FigureReader:
         return {
             "gateway_handler_seconds": {key: _plain(found) for key, found in metrics.handler_seconds.items()},
             "gateway_handler_errors_total": errors,
+            **self._guards(),
+        }
+
+    def _guards(self) -> Figures:
+        metrics = self._node.metrics
+        guards = tuple(self._node.guards)
+        away: _Values = {(guard.plugin, reason): 0 for guard in guards for reason in _REASONS}
+        away.update(metrics.turned_away.items())
+        calls: _Values = {}
+        for guard in guards:
+            running, waiting = guard.thread_calls
+            calls[guard.plugin, "running"] = running
+            calls[guard.plugin, "waiting"] = waiting
+        return {
+            # Another thread counts here: a copy is made at once.
+            "gateway_loop_blocks_total": {**metrics.blocks},
+            "gateway_plugin_events_under_way": {(guard.plugin,): guard.under_way for guard in guards},
+            "gateway_plugin_stopped": {(guard.plugin,): int(guard.stopped) for guard in guards},
+            "gateway_plugin_stops_total": {(guard.plugin,): guard.stops for guard in guards},
+            "gateway_plugin_turned_away_total": away,
+            "gateway_plugin_tasks_left_total": _counted(
+                metrics.tasks_left, [guard.plugin for guard in guards]
+            ),
+            "gateway_plugin_thread_calls": calls,
         }
 
     def _broker(self) -> Figures:

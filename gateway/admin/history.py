@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from gateway.admin.answers import HistoryAnswer, PositionAnswer
 from gateway.admin.body import BadBodyError
 from gateway.admin.publishing import GroupName  # noqa: TC001  (pydantic evaluates annotations)
 from gateway.admin.query import Query
 
 if TYPE_CHECKING:
+    from gateway.admin.inside import Inside
     from gateway.broker.contract import Position, Publication
     from gateway.core.node import Node
 
@@ -20,6 +22,8 @@ __all__ = ["HistoryQuery", "PositionQuery"]
 
 class HistoryQuery(Query):
     """The query of `GET /api/history`."""
+
+    answers = HistoryAnswer
 
     group: GroupName = Field(description="Name of the group.")
     since: Annotated[int, Field(ge=0, lt=1 << 64)] | None = Field(
@@ -32,13 +36,14 @@ class HistoryQuery(Query):
         default=100, description="Most publications that are given."
     )
 
-    async def answer(self, node: Node) -> dict[str, Any]:
+    async def answer(self, inside: Inside) -> dict[str, Any]:
         """Read the history.
 
         Raises:
             BadBodyError: If the group keeps none.
             BrokerUnavailableError: If it cannot be read.
         """
+        node = inside.node
         _check_kept(node, self.group)
         history = await node.history(self.group, self.since, self.limit)
         newest, publications = history.newest, history.publications
@@ -59,17 +64,20 @@ class HistoryQuery(Query):
 class PositionQuery(Query):
     """The query of `GET /api/position`."""
 
+    answers = PositionAnswer
+
     group: list[GroupName] = Field(
         min_length=1, max_length=50, description="Names of the groups; the field may come more than once."
     )
 
-    async def answer(self, node: Node) -> dict[str, Any]:
+    async def answer(self, inside: Inside) -> dict[str, Any]:
         """Find out where the groups are, and sign it.
 
         Raises:
             BadBodyError: If a group keeps no history.
             BrokerUnavailableError: If that cannot be found out.
         """
+        node = inside.node
         for group in self.group:
             _check_kept(node, group)
         try:

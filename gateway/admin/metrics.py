@@ -9,7 +9,7 @@ from sanic import Blueprint
 from sanic.response import HTTPResponse, json
 
 from gateway.observe.exposition import expose
-from gateway.protocol.refusals import Refused
+from gateway.protocol.refusals import Refused, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,7 +40,8 @@ def metrics_blueprint(gather: Callable[[], Awaitable[Figures]], access: ApiAcces
     async def metrics(request: Request) -> HTTPResponse:
         if access is not None:
             try:
-                await access.identify(request)
+                if not {"metrics", "read"} & (await access.identify(request)).scopes:
+                    raise refuse("forbidden", "scope metrics is missing")
             except Refused as refused:
                 refusal = refused.refusal
                 access.refused(request, refusal.status, refusal.error, refused.detail)

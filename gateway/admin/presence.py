@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from gateway.admin.answers import PresenceAnswer
 from gateway.admin.body import BadBodyError
 from gateway.admin.publishing import GroupName  # noqa: TC001  (pydantic evaluates annotations)
 from gateway.admin.query import Query
 from gateway.core.presence import NoPresenceError
 
 if TYPE_CHECKING:
-    from gateway.core.node import Node
+    from gateway.admin.inside import Inside
     from gateway.core.presence import Member
 
 __all__ = ["PresenceQuery"]
@@ -21,18 +22,21 @@ __all__ = ["PresenceQuery"]
 class PresenceQuery(Query):
     """The query of `GET /api/presence`."""
 
+    answers = PresenceAnswer
+
     group: GroupName = Field(description="Name of the group.")
     count: bool = Field(default=False, description="Whether it is enough to know how many there are.")
     limit: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=1000, description="Most members that are listed, of those who came first."
     )
 
-    async def answer(self, node: Node) -> dict[str, Any]:
+    async def answer(self, inside: Inside) -> dict[str, Any]:
         """Answer who is in the group.
 
         Raises:
             BadBodyError: If that is not known: 404 `no_presence`.
         """
+        node = inside.node
         try:
             connections = node.presence_count(self.group)
             members = () if self.count else node.presence(self.group)

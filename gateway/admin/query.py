@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, TypeVar, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_origin
 from urllib.parse import parse_qs
 
 import pydantic
@@ -13,7 +13,7 @@ from gateway.admin.body import BadBodyError, facts
 if TYPE_CHECKING:
     from sanic import Request
 
-    from gateway.core.node import Node
+    from gateway.admin.inside import Inside
 
 __all__ = ["Query", "parse_query"]
 
@@ -27,8 +27,11 @@ class Query(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", hide_input_in_errors=True)
 
+    answers: ClassVar[type[pydantic.BaseModel]]
+    """The form of the answer, but for what none has: fields that are left out where they say nothing."""
+
     @abstractmethod
-    async def answer(self, node: Node) -> dict[str, Any]:
+    async def answer(self, inside: Inside) -> dict[str, Any]:
         """Find the answer; a JSON object.
 
         Raises:

@@ -1,7 +1,7 @@
 """The control socket: how `gateway stop`, `reload` and `status` speak with the gateway that runs.
 
-A client sends one JSON object in a line, and gets one back. Whoever asked for the end hears it in the end of the
-connection.
+A client sends one JSON object in a line, and gets one back. Whoever asked for the end hears it in the end of
+the connection.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "ControlError", "ControlServer", "ask"]
 
 _ASKING_SECONDS: Final = 10.0
+_ENDING_SECONDS: Final = 1.0
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -63,7 +64,7 @@ class ControlServer:
     def __init__(self, controlled: Controlled) -> None:
         self._controlled = controlled
         self._server: asyncio.Server | None = None
-        self._clients: set[asyncio.StreamWriter] = set()
+        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def start(self, folder: RuntimeFolder) -> None:
         """Answer whoever connects to the socket of a folder.
@@ -74,7 +75,8 @@ class ControlServer:
         self._server = await asyncio.start_unix_server(self._serve, sock=folder.listen())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._clients.add(writer)
+        task: Any = asyncio.current_task()
+        self._clients[task] = writer
         try:
             if _may_ask(writer.get_extra_info("socket")):
                 async with asyncio.timeout(_ASKING_SECONDS):
@@ -85,7 +87,7 @@ class ControlServer:
         except (OSError, ValueError, KeyError, TypeError, TimeoutError):
             pass  # it is gone, or it is none of our commands
         finally:
-            self._clients.discard(writer)
+            del self._clients[task]
             writer.close()
 
     async def _answer(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -101,13 +103,15 @@ class ControlServer:
             return self._controlled.status()
         raise ValueError(do)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Answer nobody any more."""
         if self._server is not None:
             self._server.close()
-        for writer in tuple(self._clients):
-            with suppress(OSError):
-                writer.close()
+        clients = dict(self._clients)
+        for writer in clients.values():
+            writer.close()
+        if clients:
+            await asyncio.wait(clients, timeout=_ENDING_SECONDS)
 
 
 def _may_ask(client: socket.socket) -> bool:
@@ -161,17 +165,15 @@ def ask(config: Path, configured: Path | None, question: Mapping[str, Any]) -> A
         try:
             client.sendall(json.dumps(question).encode() + b"\n")
             client.settimeout(None)
-            data = b""
-            while not data.endswith(b"\n"):
+            data = more = client.recv(65_536)
+            while more and not data.endswith(b"\n"):
                 more = client.recv(65_536)
-                if not more:
-                    raise ControlError("the gateway has ended before it answered")
                 data += more
         except OSError as exc:
             client.close()
             raise ControlError(f"the gateway does not answer: {(exc.strerror or str(exc)).lower()}") from None
-        except ControlError:
+        if not data.endswith(b"\n"):
             client.close()
-            raise
+            raise ControlError("the gateway has ended before it answered")
         return Answer(client, json.loads(data))
     raise ControlError(f"no gateway runs with {config}")

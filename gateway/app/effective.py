@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 from gateway.app.prepare import load_plugins
-from gateway.config import validate_options
+from gateway.config import render_path, validate_options
 from gateway.config.models import AuthenticationConfig
 from gateway.config.models.broker import PluginBrokerConfig
 from gateway.config.showing import sounds_secret
@@ -19,10 +19,12 @@ from gateway.plugin.handler import Options
 from gateway.plugin.manager import BUILT_IN
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gateway.config import Loaded, Path
     from gateway.plugin.manager import PluginManager
 
-__all__ = ["DEFAULT", "HIDDEN", "Leaf", "Listing", "Part", "Section", "effective"]
+__all__ = ["DEFAULT", "HIDDEN", "Leaf", "Listing", "Part", "Section", "as_data", "effective", "shown"]
 
 DEFAULT: Final = "default"
 """The origin of what nobody has set."""
@@ -84,6 +86,32 @@ def effective(loaded: Loaded, plugins: PluginManager | None = None) -> Section:
         disabled = [name for name, plugin in loaded.config.plugins.items() if not plugin.enabled]
         plugins = load_plugins(disabled)
     return _Walk(loaded, plugins).whole()
+
+
+def as_data(whole: Section) -> dict[str, Any]:
+    """Give the values and their origins as plain data, secrets hidden."""
+    return {"config": shown(whole), "origins": dict(_origins(whole, ()))}
+
+
+def shown(part: Part) -> Any:
+    """Give a part as plain data, secrets hidden."""
+    if isinstance(part, Leaf):
+        return part.shown
+    if isinstance(part, Listing):
+        return [shown(one) for one in part.entries]
+    return {key: shown(one) for key, one in part.parts.items()}
+
+
+def _origins(part: Part, path: Path) -> Iterator[tuple[str, str]]:
+    inside: list[tuple[str | int, Part]] = []
+    if isinstance(part, Section):
+        inside = list(part.parts.items())
+    elif isinstance(part, Listing):
+        inside = list(enumerate(part.entries))
+    if not inside:
+        yield render_path(path), part.origin
+    for key, one in inside:
+        yield from _origins(one, (*path, key))
 
 
 class _Walk:

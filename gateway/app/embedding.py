@@ -42,9 +42,7 @@ def make_embedded(config: GatewayConfig, log: Logger) -> EmbeddedServer | None:
     """Make the embedded broker of several workers; `None` where the configuration names another."""
     if not wants_embedded(config):
         return None
-    return EmbeddedServer(
-        config.data_folder, longest_message(config), config.listen.worker_hang_seconds, log
-    )
+    return EmbeddedServer(config.data_folder, longest_message(config), config.listen.worker_hang_seconds, log)
 
 
 def longest_message(config: GatewayConfig) -> int:

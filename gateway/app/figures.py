@@ -64,8 +64,9 @@ class ProcessFigures:
     def __init__(
         self, node: Node, routes: Sequence[Route], config: GatewayConfig, under_way: Callable[[], int]
     ) -> None:
-        self._watch = Watch(node.loop)
-        self._watch.samplers = [
+        self.watch = Watch(node.loop)
+        """What looks at its event loop."""
+        self.watch.samplers = [
             sampler for route in routes if (sampler := route.watch(node.metrics)) is not None
         ]
         self._gathered = Gathered()
@@ -73,7 +74,7 @@ class ProcessFigures:
         reader = FigureReader(
             node,
             routes,
-            self._watch,
+            self.watch,
             max_connections=config.listen.max_connections,
             under_way=under_way,
             issuers=[each.issuer for each in jwt.issuers if each.jwks is not None] if jwt is not None else (),
@@ -85,11 +86,11 @@ class ProcessFigures:
 
     def begin(self) -> None:
         """Look at the event loop and the handlers from now on."""
-        self._watch.begin()
+        self.watch.begin()
 
     def close(self) -> None:
         """Look no more; what was counted can still be read."""
-        self._watch.close()
+        self.watch.close()
 
     async def gather(self) -> Figures:
         """Give the figures of all workers."""

@@ -74,6 +74,7 @@ class Errand:
         beat_seconds: How often it says that it lives.
         broker: URL, token and most bytes of a message of the embedded broker; `None` without one.
         resume_key: In place of `resume.key`.
+        admin: Descriptors of the sockets of the operators' listener, by slot; empty without one.
     """
 
     text: str
@@ -83,6 +84,11 @@ class Errand:
     beat_seconds: float
     broker: tuple[str, str, int] | None
     resume_key: str
+    admin: tuple[int, ...] = ()
+
+    def admin_of(self, slot: int) -> int | None:
+        """Give the descriptor of a slot's socket for operators; `None` if there is none."""
+        return self.admin[slot % len(self.admin)] if self.admin else None
 
     def line(self) -> bytes:
         """Give it as a line."""
@@ -94,6 +100,7 @@ class Errand:
         fields: dict[str, Any] = json.loads(line)
         if fields["broker"] is not None:
             fields["broker"] = tuple(fields["broker"])
+        fields["admin"] = tuple(fields["admin"])
         return cls(**fields)
 
 
@@ -210,9 +217,15 @@ class Lifeline:
         if self.figures is not None:
             self._push_figures(self.figures())
 
-    def failed(self, message: str, trace: str) -> None:
-        """Say why the worker cannot start; its process ends next."""
-        self._tell(say="failed", message=message, trace=trace)
+    def failed(self, message: str, trace: str, *, verdict: bool = False) -> None:
+        """Say why the worker cannot start; its process ends next.
+
+        Args:
+            message: Why.
+            trace: The traceback; empty without one.
+            verdict: Whether the message is all that is wrong with gateway.yaml, in lines.
+        """
+        self._tell(say="failed", message=message, trace=trace, **({"verdict": True} if verdict else {}))
 
     def _tell(self, **facts: object) -> None:
         self._line.settimeout(_TELLING_SECONDS)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from gateway.broker.contract import HistoryPolicy
+from gateway.core.groups import ADMIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,8 @@ class Policies:
         """Give the policy of a group by its name; `None` where no pattern fits."""
 
     def _find(self, group: str) -> GroupPolicy | None:
+        if group == ADMIN:
+            return None
         for entry in self._entries:
             if fnmatch.fnmatchcase(group, entry.pattern):
                 return entry
@@ -59,8 +62,15 @@ class Policies:
         """
         if not self._histories:
             return None
-        entry = self.of(group)
+        entry = self._named(group)
         return None if entry is None else self._histories.get(entry.pattern)
+
+    def _named(self, group: str) -> GroupPolicy | None:
+        """Give the policy of a group; one of the gateway's own is not meant by `*`."""
+        entry = self.of(group)
+        if entry is not None and group.startswith("$") and not entry.pattern.startswith("$"):
+            return None
+        return entry
 
     @property
     def any_presence(self) -> bool:
@@ -69,5 +79,5 @@ class Policies:
 
     def presence(self, group: str) -> GroupPolicy | None:
         """Give the policy of a group of which it is known who is in it, or how many; `None` for others."""
-        entry = self.of(group)
+        entry = self._named(group)
         return None if entry is None or entry.presence == "off" else entry

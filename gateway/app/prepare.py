@@ -74,6 +74,7 @@ class Prepared:
         plugin_options: By the plugin's name.
         warnings: What needs someone's attention before it is an error.
         broker: The broker's class and options, if a plugin gives it.
+        loaded: The file as it was read, for what asks where a value comes from.
     """
 
     config: GatewayConfig
@@ -83,6 +84,7 @@ class Prepared:
     plugin_options: Mapping[str, BaseModel]
     warnings: tuple[Problem, ...] = ()
     broker: tuple[type[PluginBroker[Any]], BaseModel] | None = None
+    loaded: Loaded | None = None
 
     def with_config(self, config: GatewayConfig) -> Prepared:
         """Give the same with another configuration, whose routes and plugins must be the same."""
@@ -173,6 +175,7 @@ def judge(
             preparation.plugin_options,
             problems,
             preparation.broker,
+            loaded,
         )
     return Judged(problems, loaded, preparation.manager, preparation.plugin_options, prepared)
 

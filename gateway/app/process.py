@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from gateway.admin.access import ApiAccess
 from gateway.admin.api import api_blueprint
+from gateway.admin.calls import Calls
+from gateway.admin.dashboard import dashboard_blueprint
 from gateway.admin.health import health_blueprint
+from gateway.admin.live import Feed
+from gateway.admin.looking import Looking
 from gateway.admin.metrics import metrics_blueprint
+from gateway.admin.nodes import About
+from gateway.admin.sessions import Sessions, session_key
 from gateway.admin.tickets import ticket_blueprint
+from gateway.app.admin_listener import AdminListener
 from gateway.app.brokers import make_broker
 from gateway.app.figures import GroupPatterns, ProcessFigures
+from gateway.app.inside import look_inside
+from gateway.app.isolation import BlockWarnings, guard_plugins
 from gateway.app.policies import Policies
 from gateway.app.resume_key import resume_key
 from gateway.auth.renewal import Renewal
@@ -27,10 +36,11 @@ from gateway.core.route import Route
 from gateway.errors import GatewayError
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.origin import OriginPolicy
+from gateway.server.address import group_of
 from gateway.server.client import client_finder
 from gateway.server.listener import Listener
 from gateway.server.sanic_app import build_sanic
-from gateway.server.sockets import listen_on
+from gateway.server.sockets import listen_on, listen_on_admin
 
 if TYPE_CHECKING:
     import socket
@@ -42,6 +52,7 @@ if TYPE_CHECKING:
     from gateway.app.prepare import Prepared
     from gateway.broker.contract import Broker
     from gateway.core.clock import Clock
+    from gateway.core.tap import Tap
     from gateway.observe.gathered import Figures
     from gateway.observe.logs import Logger
     from gateway.plugin.authenticator import Authenticator
@@ -90,6 +101,8 @@ class Gateway:
         clock: What time it is for handlers; `None` for the system's clock.
         around_broker: Gives what the node has for its broker, as a test may want another around it.
         share: Gives the figures of all workers for those of this one; `None` where there is no other.
+        tap: Shows the messages of all routes; `None` unless somebody develops.
+        slot: The number of its slot; `None` where there is no other worker.
     """
 
     def __init__(
@@ -100,14 +113,22 @@ class Gateway:
         clock: Clock | None = None,
         around_broker: Callable[[Broker], Broker] = lambda broker: broker,
         share: Callable[[Figures], Awaitable[Figures]] | None = None,
+        tap: Tap | None = None,
+        slot: int | None = None,
     ) -> None:
+        self._slot = slot
+        self._key = ""
+        self._admin: AdminListener | None = None
+        self._feed: Feed | None = None
         self._prepared = prepared
         self._policies = Policies(prepared.config.groups)
         self._log = log
         self._clock = clock
         self._around_broker = around_broker
         self._share = share
+        self._tap = tap
         self._started: list[tuple[str, _Part]] = []
+        self._warnings: BlockWarnings | None = None
         self._ways: dict[str, Authenticator[Any]] = {}
         self._listener: Listener | None = None
         self._sockets: ListeningSockets | None = None
@@ -124,16 +145,22 @@ class Gateway:
         return self._listener.port
 
     @property
+    def admin_port(self) -> int | None:
+        """The TCP port of the operators' listener; `None` without one."""
+        return None if self._admin is None else self._admin.port
+
+    @property
     def serves_page(self) -> bool:
         """Whether a plugin answers at `/`."""
         ours = {route.path for route in self._prepared.config.routes}
         return "/" not in ours and any(route.path in {"", "/"} for route in self.app.router.routes)
 
-    async def start(self, bound: socket.socket | None = None) -> None:
+    async def start(self, bound: socket.socket | None = None, admin: socket.socket | None = None) -> None:
         """Bind, start plugins and handlers, and begin to accept.
 
         Args:
             bound: A socket that is bound and listening already; `None` binds what gateway.yaml says.
+            admin: The same for operators.
 
         Raises:
             OSError: If the address cannot be had.
@@ -146,17 +173,22 @@ class Gateway:
             self._sockets = listen_on(self._prepared.config.listen)
             bound = self._sockets.of(0)
         try:
-            await self._start(bound)
+            if admin is None and (own := listen_on_admin(self._prepared.config)) is not None:
+                admin = own.of(0)
+            await self._start(bound, admin)
         except BaseException:
             bound.close()
+            if admin is not None:
+                admin.close()
             if hasattr(self, "node"):
                 await self._end()
             raise
 
-    async def _start(self, bound: socket.socket) -> None:
+    async def _start(self, bound: socket.socket, admin: socket.socket | None) -> None:
         config = self._prepared.config
         listen = config.listen
         self.node = node = self._make_node()
+        guard_plugins(node, self._prepared)
         manager = self._prepared.plugins
         for plugin in manager.plugins:
             if plugin.name in self._prepared.plugin_options:
@@ -171,18 +203,33 @@ class Gateway:
         await manager.start(node)
         routes = [await self._route(index) for index in range(len(config.routes))]
         blueprints = [health_blueprint(node), *manager.blueprints(node)]
-        access = self._access() if config.api.enabled else None
-        if access is not None:
-            blueprints.append(self._api(access))
+        access = self._access(sessions=admin is not None) if config.api.enabled else None
+        operators = [] if access is None else [self._api(access)]
+        operators += self._metrics(routes, access)
+        about = About(node, config.broker.type, self._slot)
+        read = None if self.figures is None else self.figures.read
+        # Also where no operator can come: they may look from another node.
+        Looking(node, routes, about, read).begin()
+        self._feed = Feed(node, about, read)
+        self._feed.start()
         blueprints += self._tickets()
-        blueprints += self._metrics(routes, access)
+        if admin is None:
+            blueprints += operators
         self.app = build_sanic(config, routes, blueprints, self._log)
         renewal = Renewal({route.name: route.authenticators for route in routes}, manager.admission())
         node.renew = renewal.judge
         self._listener = Listener(node, self.app, listen, manager.admission(), bound)
         await self._listener.start()
+        if admin is not None:
+            client = client_finder(config.admin.listen(listen))
+            operators.append(dashboard_blueprint(node, access, client, group_of))
+            self._admin = AdminListener(node, config, access, operators, self._feed, admin)
+            await self._admin.start()
         if self.figures is not None:
             self.figures.begin()
+        watch = None if self.figures is None else self.figures.watch
+        self._warnings = BlockWarnings(node, config.log.block_warning_seconds, watch)
+        self._warnings.begin()
         where = (
             {"host": listen.host, "port": self.port} if listen.unix is None else {"unix": str(listen.unix)}
         )
@@ -206,34 +253,37 @@ class Gateway:
             history_of=history_of,
             presence_of=self._policies.presence if self._policies.any_presence else no_presence,
         )
-        node.resuming.tokens = ResumeTokens(resume_key(whole).encode(), whole.resume.seconds, node.now)
+        self._key = resume_key(whole)
+        node.resuming.tokens = ResumeTokens(self._key.encode(), whole.resume.seconds, node.now)
         config = whole.broker
         if not isinstance(config, PluginBrokerConfig):
             node.idempotency_seconds = config.idempotency_seconds
         node.needs_broker = isinstance(config, LinkedBrokerConfig) and config.required
         return node
 
-    def _access(self) -> ApiAccess:
+    def _access(self, *, sessions: bool) -> ApiAccess:
         config = self._prepared.config
+        tokens, seconds = config.api.active_tokens, config.admin.session_seconds
         return ApiAccess(
             self.node,
             config.api,
             [(name, self._ways[name]) for name in config.api.authenticate],
             self._prepared.plugins.admission(),
-            client_finder(config.listen),
+            client_finder(config.admin.listen(config.listen) if sessions else config.listen),
             config.listen.opening_timeout_seconds,
+            Sessions(tokens, session_key(self._key), seconds, self.node.now) if sessions else None,
         )
 
     def _api(self, access: ApiAccess) -> Blueprint:
         config = self._prepared.config
-        return api_blueprint(
+        calls = Calls(
             self.node,
-            config.api,
-            access,
             revocation_seconds=config.revocation.seconds,
             leeway_seconds=config.authentication.longest_leeway_seconds,
             keep=None if self._revocation_file is None else self._revocation_file.keep,
         )
+        inside = look_inside(self._prepared, self.node, self._policies)
+        return api_blueprint(inside, calls, access, max_body_bytes=config.api.max_body_bytes)
 
     def _metrics(self, routes: list[Route], access: ApiAccess | None) -> Iterator[Blueprint]:
         config = self._prepared.config
@@ -272,7 +322,10 @@ class Gateway:
             plugins[choice.name] = choice.plugin
         origins = OriginPolicy.from_config(config.allowed_origins, missing=config.allow_missing_origin)
         ways = tuple((name, self._ways[name]) for name in config.authenticate)
-        return Route(config, Dispatch(handlers, plugins), origins, ways, self._log)
+        guards = {name: self.node.guards.of(plugin) for name, plugin in plugins.items()}
+        return Route(
+            config, Dispatch(handlers, plugins, guards=guards), origins, ways, self._log, tap=self._tap
+        )
 
     async def _begin(self, what: str, cls: type[PartType], options: BaseModel) -> PartType:
         """Make a handler or a way, and have it start."""
@@ -305,15 +358,19 @@ class Gateway:
         seconds = listen.drain_seconds
         if hand_over and self._listener is not None:
             await self._listener.stop_accepting()
+            if self._admin is not None:
+                await self._admin.stop_accepting()
             settling = asyncio.ensure_future(self._listener.settle(listen.opening_timeout_seconds))
             await node.close_all(code, reason, seconds)
             await settling
             seconds = 0.0  # the few that came meanwhile
-        # Else the port stays open meanwhile: who knocks is told 503 and when to come again, and so is who asks
-        # whether the node is ready.
+        # Else the port stays open meanwhile: who knocks is told 503 and when to come again, and so is who
+        # asks whether the node is ready.
         await node.drain(code, reason, seconds, _CLOSE_GRACE_SECONDS)
         if self._listener is not None:
             await self._listener.stop_accepting()
+        if self._admin is not None:
+            await self._admin.stop_accepting()
         await self._end()
         self._log.info("stopped")
 
@@ -326,8 +383,14 @@ class Gateway:
             except Exception as exc:  # noqa: BLE001 - a plugin's code at the end: reported, and the others follow
                 self._log.error("part_stop_failed", part=what, exc_info=exc)
         await self._prepared.plugins.stop(node)
+        if self._warnings is not None:
+            self._warnings.close()
         if self.figures is not None:
             self.figures.close()
+        if self._feed is not None:
+            self._feed.stop()
+        if self._admin is not None:
+            await self._admin.stop()
         if self._listener is not None:
             await self._listener.stop()
         if self._sockets is not None:

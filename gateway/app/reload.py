@@ -140,9 +140,7 @@ def takes_restart(
     """
     pairs: list[tuple[str, Any, Any]] = []
     if not addressed:
-        pairs += [
-            (f"listen.{key}", getattr(former.listen, key), getattr(new.listen, key)) for key in _FIXED
-        ]
+        pairs += [(f"listen.{key}", getattr(former.listen, key), getattr(new.listen, key)) for key in _FIXED]
     pairs += [
         ("listen.workers", former.listen.workers, new.listen.workers),
         ("data_folder", former.data_folder, new.data_folder),

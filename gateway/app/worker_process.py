@@ -32,12 +32,14 @@ class WorkerStartError(GatewayError):
     Args:
         fact: What it told, or what is known of its end.
         trace: The traceback, as text; empty if there is none.
+        is_verdict: Whether the fact is all that is wrong with gateway.yaml, in lines. Default: no.
     """
 
-    def __init__(self, fact: str, trace: str = "") -> None:
+    def __init__(self, fact: str, trace: str = "", *, is_verdict: bool = False) -> None:
         super().__init__(fact)
         self.fact = fact
         self.trace = trace
+        self.is_verdict = is_verdict
 
 
 class WorkerProcess(asyncio.Protocol):
@@ -90,6 +92,7 @@ class WorkerProcess(asyncio.Protocol):
             OSError: If the system starts no process.
         """
         self._worker = str(slot)
+        admin = errand.admin_of(slot)
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -99,7 +102,7 @@ class WorkerProcess(asyncio.Protocol):
                     *("--parent", str(os.getpid())),
                     *("--socket", str(listening.fileno()), "--line", str(theirs.fileno())),
                     stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=(listening.fileno(), theirs.fileno()),
+                    pass_fds=(listening.fileno(), theirs.fileno(), *(() if admin is None else (admin,))),
                     # Ctrl-C reaches the whole group of the terminal, and the workers are to be told by
                     # the supervisor. It also lets the kernel wake a stopped worker that lost its parent.
                     process_group=0,
@@ -135,7 +138,8 @@ class WorkerProcess(asyncio.Protocol):
             self.ready_at = self._since = self._loop.time()
             self.started.set_result(told)
         elif told["say"] == "failed" and not self.started.done():
-            self._fail(WorkerStartError(str(told["message"]), str(told["trace"])))
+            verdict = told.get("verdict") is True
+            self._fail(WorkerStartError(str(told["message"]), str(told["trace"]), is_verdict=verdict))
 
     def _take_figures(self, told: Mapping[str, Any]) -> None:
         self._gathered.take(self, self._worker, from_plain(told["figures"]))
@@ -177,6 +181,11 @@ class WorkerProcess(asyncio.Protocol):
         self._is_leaving = True
         if not self._line.is_closing():
             self._line.write(how.line())
+
+    @property
+    def age(self) -> float:
+        """For how many seconds it has served, or been starting if it does not yet."""
+        return self._loop.time() - (self._since if self.ready_at is None else self.ready_at)
 
     @property
     def is_alive(self) -> bool:

@@ -226,8 +226,12 @@ class Keeper:
 
     def _count_unproved(self, kept: list[Keep]) -> int:
         """Have all nodes told of what may have been kept, or not; give how many that is."""
-        self._losses.add({keep.group for keep in kept})
-        return len(kept)
+        lost = [keep for keep in kept if not keep.lost]
+        self._losses.add({keep.group for keep in lost})
+        for keep in kept:
+            if keep.lost:
+                self._losses.mark(keep.group)  # once more: twice does no harm
+        return len(lost)
 
     async def _send(self, link: Link) -> None:
         while True:

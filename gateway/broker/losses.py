@@ -39,7 +39,8 @@ class Losses:
         self._loop = loop
         self._notify = notify
         self._otherwise = otherwise
-        self._mark = mark
+        self.mark = mark
+        """Has a loss written into a group's history."""
         self._groups: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -56,7 +57,7 @@ class Losses:
         if not groups:
             return
         for group in groups:
-            self._mark(group)
+            self.mark(group)
         if len(groups) <= MOST_GROUPS and self._told(groups):
             return
         if not self._told([]):

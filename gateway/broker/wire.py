@@ -1,9 +1,9 @@
 """The form of messages between nodes: one byte for its version, then msgpack. Plain data, never code.
 
 A message of a group is `[node, [[message, exclude, key], ...]]`, with one publication where the group keeps
-history, or none for some that may be lost; offset and epoch come beside it, in the engine's own form. One to all nodes is `[node, note]`, where
-`null` for the note says that some of the node's publications were lost. A text travels as msgpack's text, a
-binary message as its bytes.
+history, or none for some that may be lost; offset and epoch come beside it, in the engine's own form. One to
+all nodes is `[node, note]`, where `null` for the note says that some of the node's publications were lost. A
+text travels as msgpack's text, a binary message as its bytes.
 """
 
 from __future__ import annotations

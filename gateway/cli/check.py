@@ -18,7 +18,7 @@ from gateway.cli.telling import as_annotations, as_data, as_text
 from gateway.config import ConfigError, Severity, load_config
 
 if TYPE_CHECKING:
-    from gateway.app import Prepared
+    from gateway.app.prepare import Prepared
     from gateway.config import Problem
 
 __all__ = ["check"]

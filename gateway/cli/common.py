@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
-from gateway.app import Prepared, prepare
 from gateway.cli.telling import as_text
 from gateway.config import ConfigError
 from gateway.config.syntax import read_text
+
+if TYPE_CHECKING:
+    from gateway.app.prepare import Prepared
 
 __all__ = ["ConfigFile", "fail", "out", "prepare_or_exit", "printable", "read_or_exit"]
 
@@ -53,6 +55,9 @@ def prepare_or_exit(path: Path, text: str | None = None) -> Prepared:
         path: The file.
         text: What the file says, if it has been read already.
     """
+    # Most of what a gateway is, and nothing for who only reads the file.
+    from gateway.app.prepare import prepare  # noqa: PLC0415
+
     try:
         return prepare(path, text=text)
     except ConfigError as exc:

@@ -6,21 +6,20 @@ import json
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
 
-from gateway.app.effective import Leaf, Listing, Section, effective
+from gateway.app.effective import Leaf, Listing, Section, as_data, effective, shown
 from gateway.cli.common import ConfigFile, fail
 from gateway.cli.telling import as_text
-from gateway.config import ConfigError, load_config, render_path
+from gateway.config import ConfigError, load_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.app.effective import Part
-    from gateway.config import Path as Place
 
 __all__ = ["config"]
 
@@ -44,30 +43,9 @@ def config(
     except ConfigError as exc:
         fail(as_text(exc.problems))
     if form is Form.JSON:
-        outcome = {"config": _plain(whole), "origins": dict(_origins(whole, ()))}
-        typer.echo(json.dumps(outcome, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(as_data(whole), ensure_ascii=False, indent=2))
     else:
         typer.echo("\n".join(_lines(whole, "")))
-
-
-def _plain(part: Part) -> Any:
-    if isinstance(part, Leaf):
-        return part.shown
-    if isinstance(part, Listing):
-        return [_plain(one) for one in part.entries]
-    return {key: _plain(one) for key, one in part.parts.items()}
-
-
-def _origins(part: Part, path: Place) -> Iterator[tuple[str, str]]:
-    inside: list[tuple[str | int, Part]] = []
-    if isinstance(part, Section):
-        inside = list(part.parts.items())
-    elif isinstance(part, Listing):
-        inside = list(enumerate(part.entries))
-    if not inside:
-        yield render_path(path), part.origin
-    for key, one in inside:
-        yield from _origins(one, (*path, key))
 
 
 def _lines(section: Section, indent: str) -> Iterator[str]:
@@ -86,10 +64,10 @@ def _under(head: str, part: Part, indent: str) -> Iterator[str]:
             yield from _entry(entry, f"{indent}  ")
     else:
         value = yaml.safe_dump(
-            _plain(part), default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False
+            shown(part), default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False
         )
-        shown = value.removesuffix("\n").removesuffix("\n...")
-        line = f"{head} {shown}"
+        text = value.removesuffix("\n").removesuffix("\n...")
+        line = f"{head} {text}"
         yield f"{line:<{_COMMENTS_AT}}  # {_whence(part)}"
 
 

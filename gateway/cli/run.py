@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.app import Gateway
 from gateway.app.cores import count_workers
-from gateway.app.memory import tune_garbage_collection
+from gateway.app.embedding import wants_embedded
+from gateway.app.notify import Notifier
+from gateway.app.runtime import RuntimeFolder, RuntimeFolderError
+from gateway.app.serving import Served
 from gateway.app.supervisor import Supervisor
 from gateway.app.worker_process import WorkerStartError
+from gateway.broker.embedded import find_program
 from gateway.cli.common import ConfigFile, fail, out, prepare_or_exit, read_or_exit
-from gateway.cli.serving import begin_log, on_signals, run_loop
+from gateway.cli.serving import begin_log, run_loop
+from gateway.config import ConfigError, load_config
 from gateway.errors import GatewayError
+from gateway.server.activation import ActivationError, activated
 from gateway.server.sockets import listen_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.app import Prepared
     from gateway.config import GatewayConfig, ListenConfig
     from gateway.server.sockets import ListeningSockets
 
@@ -36,81 +40,102 @@ def run(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Instead of listen.port; 0 takes a free one.")
     ] = None,
+    in_process: Annotated[
+        bool,
+        typer.Option(
+            "--in-process",
+            help="Serve in this process, without a supervisor: no reload, nothing is replaced.",
+        ),
+    ] = False,
 ) -> None:
     """Serve gateway.yaml until SIGINT or SIGTERM; a second one does not wait for the connections to end."""
     text = read_or_exit(config)
-    prepared = _with_address(prepare_or_exit(config, text), host, port)
-    listen = prepared.config.listen
+    alone = in_process or sys.platform == "win32"
+    prepared = prepare_or_exit(config, text) if alone else None
+    read = _config_or_exit(config, text) if prepared is None else prepared.config
+    addressed = host is not None or port is not None
+    served = Served(config, text, _with_address(read, host, port), addressed)
+    listen = served.config.listen
     workers = count_workers(listen.workers)
+    if alone and workers > 1:
+        fail("cannot serve in one process: listen.workers asks for several")
+    notifier = Notifier()
     sockets = _listen(listen, workers)
+    folder = None
     try:
-        if workers == 1:
-            status = run_loop(_serve(prepared, sockets))
-        else:
-            supervisor = Supervisor(
-                config, text, prepared.config, sockets, workers, begin_log(prepared.config.log)
+        if prepared is not None:
+            # Most of what a gateway is, and nothing for a supervisor.
+            from gateway.cli.alone import serve_alone  # noqa: PLC0415
+
+            status = run_loop(
+                serve_alone(
+                    prepared.with_config(served.config),
+                    sockets,
+                    notifier,
+                    lambda gateway: _announce(_Announced(gateway.port, gateway.serves_page), served.config),
+                )
             )
-            status = asyncio.run(_supervise(supervisor, prepared.config, sockets))
+        else:
+            folder = _take_folder(served)
+            status = asyncio.run(_supervise(served, sockets, workers, folder, notifier))
     finally:
+        if folder is not None:
+            folder.close()
         sockets.close()
         sockets.remove()
+        notifier.close()
     raise typer.Exit(status)
 
 
-def _with_address(prepared: Prepared, host: str | None, port: int | None) -> Prepared:
+def _config_or_exit(path: Path, text: str) -> GatewayConfig:
+    """Read the configuration; what the plugins say of it, the workers will find out."""
+    try:
+        config = load_config(path, text=text).config
+    except ConfigError:
+        return prepare_or_exit(path, text).config  # with all that is wrong
+    if wants_embedded(config) and find_program() is None:
+        return prepare_or_exit(path, text).config
+    return config
+
+
+def _with_address(config: GatewayConfig, host: str | None, port: int | None) -> GatewayConfig:
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     if not given:
-        return prepared
-    listen = prepared.config.listen.model_copy(update={**given, "unix": None})
-    return prepared.with_config(prepared.config.model_copy(update={"listen": listen}))
+        return config
+    listen = config.listen.model_copy(update={**given, "unix": None})
+    return config.model_copy(update={"listen": listen})
 
 
-async def _serve(prepared: Prepared, sockets: ListeningSockets) -> int:
-    """Serve in this process."""
-    config = prepared.config
-    log = begin_log(config.log)
-    gateway = Gateway(prepared, log)
-    starting = asyncio.ensure_future(gateway.start(sockets.of(0)))
-    stopping = asyncio.Event()
-
-    def ask_to_stop() -> None:
-        starting.cancel()
-        stopping.set()
-
-    on_signals(ask_to_stop)
+def _take_folder(served: Served) -> RuntimeFolder | None:
+    config = served.config
     try:
-        await starting
-    except asyncio.CancelledError:
-        log.info("start_cancelled")
-        return 0
-    except GatewayError as exc:
-        log.error("start_failed", exc_info=exc.__cause__ or exc)
-        fail(f"cannot start: {exc}")
-    except Exception as exc:
-        log.exception("start_failed")
-        fail(f"cannot start: {type(exc).__name__}: {exc}")
-    tune_garbage_collection()
-    _announce(gateway, config)
-    await stopping.wait()
-    draining = asyncio.ensure_future(gateway.stop())
-    on_signals(draining.cancel)
-    try:
-        await draining
-    except asyncio.CancelledError:
-        log.warning("stopped_at_once", connections=len(gateway.node.hub))
-        return 1
-    return 0
+        return RuntimeFolder.take(served.path, config.runtime_folder)
+    except RuntimeFolderError as exc:
+        if config.runtime_folder is not None:
+            fail(str(exc))
+        # Signals reach it without one, and serving matters more.
+        begin_log(config.log).warning("runtime_folder_unusable", folder=str(exc.folder), reason=exc.fact)
+        return None
 
 
-async def _supervise(supervisor: Supervisor, config: GatewayConfig, sockets: ListeningSockets) -> int:
+async def _supervise(
+    served: Served,
+    sockets: ListeningSockets,
+    workers: int,
+    folder: RuntimeFolder | None,
+    notifier: Notifier,
+) -> int:
     """Have workers serve."""
+    supervisor = Supervisor(served, sockets, workers, begin_log, folder, notifier)
 
     def announce(told: Mapping[str, Any]) -> None:
-        _announce(_Served(sockets.port, bool(told["serves_page"])), config)
+        _announce(_Announced(sockets.port, bool(told["serves_page"])), served.config)
 
     try:
         return await supervisor.run(announce)
     except GatewayError as exc:
+        if isinstance(exc, WorkerStartError) and exc.is_verdict:
+            fail(exc.fact)
         if isinstance(exc, WorkerStartError) and exc.trace:
             supervisor.log.error("start_failed", exception=exc.trace)
         else:
@@ -120,7 +145,9 @@ async def _supervise(supervisor: Supervisor, config: GatewayConfig, sockets: Lis
 
 def _listen(listen: ListenConfig, workers: int) -> ListeningSockets:
     try:
-        return listen_on(listen, workers)
+        return activated(listen) or listen_on(listen, workers)
+    except ActivationError as exc:
+        fail(str(exc))
     except (OSError, UnicodeError) as exc:
         reason = (
             "not the name of a host" if isinstance(exc, UnicodeError) else (exc.strerror or str(exc)).lower()
@@ -130,7 +157,7 @@ def _listen(listen: ListenConfig, workers: int) -> ListeningSockets:
 
 
 @dataclass(frozen=True)
-class _Served:
+class _Announced:
     """What is served, where workers do it.
 
     Args:
@@ -142,7 +169,7 @@ class _Served:
     serves_page: bool
 
 
-def _announce(served: Gateway | _Served, config: GatewayConfig) -> None:
+def _announce(served: _Announced, config: GatewayConfig) -> None:
     """Print where a browser and a client find the gateway."""
     console = out()
     listen = config.listen

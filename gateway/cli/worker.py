@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from pydantic import SecretStr
 
-from gateway.app import Gateway, prepare
 from gateway.app.embedding import with_embedded
 from gateway.app.lifeline import Errand, Leave, Lifeline
 from gateway.app.memory import tune_garbage_collection
+from gateway.app.prepare import prepare
+from gateway.app.process import Gateway
 from gateway.children.leash import die_with_parent
 from gateway.cli.common import ConfigFile  # noqa: TC001  (typer evaluates annotations)
 from gateway.cli.serving import begin_log, on_signals, run_loop
+from gateway.cli.telling import as_text
+from gateway.config import ConfigError
 from gateway.errors import GatewayError
 from gateway.protocol.close_codes import CloseCode
 
 if TYPE_CHECKING:
-    from gateway.app import Prepared
+    from gateway.app.prepare import Prepared
 
 __all__ = ["worker"]
 
@@ -48,7 +51,9 @@ def worker(
     except Exception as exc:  # noqa: BLE001 - told to the supervisor, which logs it
         _tell(lifeline, exc)
         raise typer.Exit(1) from None
-    raise typer.Exit(run_loop(_serve(prepared, _inherit(listening), lifeline, errand, slot)))
+    admin = errand.admin_of(slot)
+    bound = _inherit(listening), None if admin is None else _inherit(admin)
+    raise typer.Exit(run_loop(_serve(prepared, bound, lifeline, errand, slot)))
 
 
 def _inherit(descriptor: int) -> socket.socket:
@@ -77,11 +82,15 @@ def _prepared(path: Path, errand: Errand) -> Prepared:
 
 
 async def _serve(
-    prepared: Prepared, bound: socket.socket, lifeline: Lifeline, errand: Errand, slot: int
+    prepared: Prepared,
+    bound: tuple[socket.socket, socket.socket | None],
+    lifeline: Lifeline,
+    errand: Errand,
+    slot: int,
 ) -> int:
     log = begin_log(prepared.config.log, worker=slot)
-    gateway = Gateway(prepared, log, share=lifeline.share)
-    starting = asyncio.ensure_future(gateway.start(bound))
+    gateway = Gateway(prepared, log, share=lifeline.share, slot=slot)
+    starting = asyncio.ensure_future(gateway.start(*bound))
     leaving: asyncio.Future[Leave] = asyncio.get_running_loop().create_future()
 
     def leave(how: Leave) -> None:
@@ -113,6 +122,9 @@ async def _serve(
 
 def _tell(lifeline: Lifeline, error: Exception) -> None:
     """Tell the supervisor why this worker cannot start."""
+    if isinstance(error, ConfigError):
+        lifeline.failed(as_text(error.problems), "", verdict=True)
+        return
     known = isinstance(error, GatewayError)
     cause = error.__cause__ or error if known else error
     fact = str(error) if known else f"{type(error).__name__}: {error}"

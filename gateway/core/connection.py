@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from abc import abstractmethod
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway.config.models import Overflow
 from gateway.core.ends import GATEWAY, HANDLER
-from gateway.core.owned import Owned
 from gateway.core.presence import member_id
 from gateway.core.request import OpeningRequest
 from gateway.core.send_queue import SendQueue
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from gateway.core.groups import Group
     from gateway.core.identity import Identity
     from gateway.core.node import Node
-    from gateway.core.owned import Timer
+    from gateway.core.owned import Owned, Timer
     from gateway.core.rate import Rate
     from gateway.core.resuming import ResumeSet
     from gateway.core.route import Route
 
 __all__ = ["Connection", "State"]
+
+Result = TypeVar("Result")
 
 
 class State(IntEnum):
@@ -356,10 +358,20 @@ class Connection(SendQueue):
         """Run a coroutine in the background; it is cancelled when the connection ends."""
         return self._owner().start_task(coroutine, name=name)
 
+    def run_in_thread(
+        self, function: Callable[..., Result], *args: Any, **kwargs: Any
+    ) -> asyncio.Future[Result]:
+        """Call a function that blocks in a thread of the calling plugin; otherwise as `Node.run_in_thread`."""
+        return self.node.run_in_thread_of(sys._getframe(1), function, *args, **kwargs)  # noqa: SLF001 - the caller's
+
+    @abstractmethod
+    def _make_owned(self) -> Owned:
+        """Make what keeps timers and tasks."""
+
     def _owner(self) -> Owned:
         owned = self._owned
         if owned is None:
-            owned = self._owned = Owned(self.node.loop, self.handler_failed, self.node.clock)
+            owned = self._owned = self._make_owned()
             if self._state is State.CLOSED:
                 owned.close()  # a handler that has waited may begin it too late
         return owned
@@ -392,6 +404,10 @@ class Connection(SendQueue):
     @abstractmethod
     def refuse_rate(self) -> None:
         """End the connection with 1008: its messages come too fast. The gateway's own."""
+
+    @abstractmethod
+    def refuse_event(self, reason: str) -> None:
+        """End the connection with 1013: its event cannot be raised now. The gateway's own."""
 
     @abstractmethod
     def handler_failed(self, error: BaseException) -> None:

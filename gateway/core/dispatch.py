@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from gateway.core.owners import frames_that_wait
 from gateway.core.stepping import as_coroutine
 from gateway.core.timing import timed
 from gateway.observe.families import HANDLER_SECONDS
@@ -17,11 +18,18 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from gateway.core.connection import Connection
+    from gateway.core.event_connection import EventConnection
+    from gateway.core.guard import Guard
     from gateway.observe.metrics import Metrics
+
+    _Method: TypeAlias = "tuple[Callable[..., Any], Guard | None]"
+    """An event of a handler, and the guard that it needs where handlers of several plugins hear it."""
 
 __all__ = ["Dispatch", "where"]
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
+_UNGUARDED: Final[Mapping[str, Guard]] = MappingProxyType({})
+_PRESENCE: Final = ("join", "leave", "change")
 
 
 class Dispatch:
@@ -36,42 +44,83 @@ class Dispatch:
             there stands for its plugin.
         seconds: Gives where an event's time is counted, by the handler's name and the event's; `None`: it is
             counted nowhere.
+        guards: What keeps their plugins from harming others, by the handlers' names; handlers that are not in
+            there have none.
 
     Attributes:
         open: Calls each handler's open event, as long as the connection is open.
         message: Calls each handler's message event, until one says `HANDLED`.
         closes: The handlers' close events, each to be called whatever becomes of the others.
         joins: Their events of members who come; `leaves` of those who go, `changes` of those who are another.
+        guards: The guards of all plugins that the handlers come from.
+        guard: The one, if there is but one; what waits is counted for each connection then, and else by the
+            events themselves.
+        presence_guards: For each of `joins`, `leaves` and `changes` the guard of each event; `None` for those
+            without one.
     """
 
-    __slots__ = ("_handlers", "_plugins", "changes", "closes", "joins", "leaves", "message", "open")
+    __slots__ = (
+        "_guards",
+        "_handlers",
+        "_plugins",
+        "changes",
+        "closes",
+        "guard",
+        "guards",
+        "joins",
+        "leaves",
+        "message",
+        "open",
+        "presence_guards",
+    )
 
     def __init__(
         self,
         handlers: Sequence[tuple[str, Handler[Any]]],
         plugins: Mapping[str, str] = _NONE,
         seconds: Callable[[str, str], Histogram] | None = None,
+        guards: Mapping[str, Guard] = _UNGUARDED,
     ) -> None:
         self._handlers = tuple(handlers)
         self._plugins = plugins
+        self._guards = guards
+        self.guards = tuple(dict.fromkeys(guards.values()))
+        alone = len(self.guards) == 1 and all(name in guards for name, _ in handlers)
+        self.guard = self.guards[0] if alone else None
 
-        def methods(event: str) -> list[Callable[..., Any]]:
+        def methods(event: str) -> list[_Method]:
             found = _implementing(handlers, f"on_{event}")
-            if seconds is None:
-                return [method for _, method in found]
-            return [timed(method, seconds(name, event)) for name, method in found]
+            return [
+                (
+                    method if seconds is None else timed(method, seconds(name, event)),
+                    None if alone else guards.get(name),
+                )
+                for name, method in found
+            ]
 
         self.open: Callable[[Connection], Any] = _open_each(methods("open"))
         self.message: Callable[[Connection, str | bytes], Any] = _message_each(methods("message"))
-        self.closes: tuple[Callable[[Connection, int, str], Any], ...] = tuple(methods("close"))
-        self.joins = tuple(methods("join"))
-        self.leaves = tuple(methods("leave"))
-        self.changes = tuple(methods("change"))
+        self.closes: tuple[Callable[[Connection, int, str], Any], ...] = tuple(
+            method if guard is None else _close_among_others(method, guard)
+            for method, guard in methods("close")
+        )
+        self.joins, self.leaves, self.changes = (
+            tuple(method for method, _ in methods(event)) for event in _PRESENCE
+        )
+        self.presence_guards = {
+            f"{event}s": tuple(guards.get(name) for name, _ in _implementing(handlers, f"on_{event}"))
+            for event in _PRESENCE
+        }
 
     @property
     def names(self) -> tuple[str, ...]:
         """The handlers' names."""
         return tuple(name for name, _ in self._handlers)
+
+    @property
+    def hears_opening(self) -> bool:
+        """Whether a handler implements the open event."""
+        return self.open is not _nothing
 
     @property
     def hears_messages(self) -> bool:
@@ -81,6 +130,10 @@ class Dispatch:
     def plugin_of(self, handler: str) -> str:
         """Give the plugin that a handler comes from, by its name."""
         return self._plugins.get(handler, handler)
+
+    def guard_of(self, handler: str) -> Guard | None:
+        """Give the guard of the plugin that a handler comes from; `None` if it has none."""
+        return self._guards.get(handler)
 
     def timed(self, metrics: Metrics) -> Dispatch:
         """Give the same dispatch, with every event timed."""
@@ -92,7 +145,7 @@ class Dispatch:
                 found = metrics.handler_seconds[key] = Histogram(HANDLER_SECONDS)
             return found
 
-        return Dispatch(self._handlers, self._plugins, seconds)
+        return Dispatch(self._handlers, self._plugins, seconds, self._guards)
 
     @property
     def hears_presence(self) -> bool:
@@ -111,11 +164,7 @@ class Dispatch:
 
     def waiting(self, coroutine: Coroutine[Any, Any, Any]) -> tuple[str, str]:
         """Give the handler whose coroutine waits, and `file:line` of where in it that is."""
-        frames: list[tuple[str, int]] = []
-        step: Any = coroutine
-        while inspect.iscoroutine(step) and step.cr_frame is not None:
-            frames.append((step.cr_frame.f_code.co_filename, step.cr_frame.f_lineno))
-            step = step.cr_await
+        frames = [(frame.f_code.co_filename, frame.f_lineno) for frame in frames_that_wait(coroutine)]
         name, frame = self._of_handler(frames)
         return name, _place(frame)
 
@@ -154,50 +203,63 @@ def _nothing(*_: Any) -> None:
     """Take an event that no handler of the route implements."""
 
 
-def _open_each(methods: list[Callable[..., Any]]) -> Callable[..., Any]:
-    if not methods:
-        return _nothing
-    if len(methods) == 1:
-        return methods[0]
-
-    async def call(connection: Connection) -> None:
-        for method in methods:
-            if connection.is_open:
-                result = method(connection)
-                if inspect.isawaitable(result):
-                    await result
+def _close_among_others(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
+    def call(connection: EventConnection, code: int, reason: str) -> Any:
+        result = method(connection, code, reason)
+        if result is not None and inspect.isawaitable(result):
+            # What has ended is told of at once.
+            return guard.among_others(connection, result, in_turn=False)
+        return result
 
     return call
 
 
-def _message_each(methods: list[Callable[..., Any]]) -> Callable[..., Any]:
+def _open_each(methods: list[_Method]) -> Callable[..., Any]:
     if not methods:
         return _nothing
-    if len(methods) == 1:
-        return methods[0]
+    if len(methods) == 1 and methods[0][1] is None:
+        return methods[0][0]
 
-    def call(connection: Connection, message: str | bytes) -> Any:
-        for index, method in enumerate(methods):
+    async def call(connection: EventConnection) -> None:
+        for method, guard in methods:
+            if connection.is_open:
+                result = method(connection)
+                if inspect.isawaitable(result):
+                    await (result if guard is None else guard.among_others(connection, result))
+
+    return call
+
+
+def _message_each(methods: list[_Method]) -> Callable[..., Any]:
+    if not methods:
+        return _nothing
+    if len(methods) == 1 and methods[0][1] is None:
+        return methods[0][0]
+
+    def call(connection: EventConnection, message: str | bytes) -> Any:
+        for index, (method, guard) in enumerate(methods):
             result = method(connection, message)
             if result is HANDLED:
                 return HANDLED
             if result is not None and inspect.isawaitable(result):
-                return go_on(result, methods[index + 1 :], connection, message)
+                return go_on(result, guard, methods[index + 1 :], connection, message)
         return None
 
     async def go_on(
         waiting: Awaitable[Any],
-        following: list[Callable[..., Any]],
-        connection: Connection,
+        its: Guard | None,
+        following: list[_Method],
+        connection: EventConnection,
         message: str | bytes,
     ) -> Any:
-        result = await as_coroutine(waiting)
-        for method in following:
+        waiting = as_coroutine(waiting)
+        result = await (waiting if its is None else its.among_others(connection, waiting))
+        for method, guard in following:
             if result is HANDLED:
                 break
             result = method(connection, message)
             if inspect.isawaitable(result):
-                result = await result
+                result = await (result if guard is None else guard.among_others(connection, result))
         return result
 
     return call

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from gateway.core.shared_frames import SharedFrames
     from gateway.observe.tallies import GroupTally
 
-__all__ = ["EVERYONE", "Group", "user_group", "user_of"]
+__all__ = ["ADMIN", "EVERYONE", "Group", "user_group", "user_of"]
 
 EVERYONE = "$everyone"
 """The group of all connections. Names that begin with `$` are the gateway's own."""
+
+ADMIN: Final = "$admin"
+"""The group of operators who look; no policy is for it."""
 
 _USER: Final = "$user:"
 

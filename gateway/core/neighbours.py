@@ -54,6 +54,11 @@ class Neighbours(Generic[Neighbour]):
     def __iter__(self) -> Iterator[Neighbour]:
         return iter(self._known.values())
 
+    @property
+    def names(self) -> list[str]:
+        """Their names."""
+        return list(self._known)
+
     def hear(self, name: str) -> tuple[Neighbour, bool]:
         """Note that a node lives; give what is kept of it, and whether it is new.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import sys
 from contextlib import suppress
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from gateway.broker.contract import Publication, no_history
@@ -19,8 +21,11 @@ from gateway.core.expiry import Expiries
 from gateway.core.flusher import Flusher
 from gateway.core.gaps import Gaps
 from gateway.core.groups import EVERYONE, user_group
+from gateway.core.guard import Guards
 from gateway.core.hub import Hub
+from gateway.core.inquiries import Inquiries
 from gateway.core.orders import Orders
+from gateway.core.owned import RAISING as TIMER_RAISING
 from gateway.core.owned import Owned
 from gateway.core.presence import no_presence
 from gateway.core.resume import ResumeTokens
@@ -28,19 +33,24 @@ from gateway.core.resuming import Resuming
 from gateway.core.revocations import Revocations
 from gateway.core.roster import Roster
 from gateway.core.rounds import Rounds
+from gateway.core.presence_events import RAISING as PRESENCE_RAISING
+from gateway.core.socket_connection import RAISING
 from gateway.core.stepping import Stepper
+from gateway.core.strays import TaskFactory
 from gateway.core.trackers import Trackers
 from gateway.observe.metrics import Metrics
 from gateway.protocol.close_codes import may_be_sent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
+    from types import FrameType
 
     from gateway.broker.contract import Broker, History, HistoryOf, Note
     from gateway.config.models import Overflow
     from gateway.core.clock import Clock, Timers
     from gateway.core.confirming import Confirmed
     from gateway.core.connection import Connection
+    from gateway.core.event_connection import EventConnection
     from gateway.core.identity import Identity
     from gateway.core.owned import Timer
     from gateway.core.presence import Member, PresenceOf
@@ -53,6 +63,7 @@ __all__ = ["Node", "node_name"]
 _RESUME_SECONDS: Final = 300.0
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 Renew: TypeAlias = "Callable[[Connection, str], Awaitable[Identity]]"
 
 
@@ -126,8 +137,13 @@ class Node:
         """By what a note says under `order`, who takes it."""
         self.connection_ended: list[Callable[[Connection], None]] = []
         """Each is called once with every connection, when its TCP is gone."""
-        self.event_tasks: set[asyncio.Task[Any]] = set()
-        """Handlers' events that wait."""
+        self.inquiries = Inquiries(self)
+        self.event_tasks: dict[asyncio.Task[Any], EventConnection] = {}
+        """Handlers' events that wait, and whose they are."""
+        self.late_events: dict[asyncio.Task[Any], tuple[str, str, str]] = {}
+        """Those of them that were cancelled since they took too long: plugin, handler and place."""
+        self.guards = Guards(self)
+        self._task_factory: TaskFactory | None = None
         self._owned = Owned(self.loop, self._task_failed, self.clock)
         self._deadlines: dict[tuple[float, Any], Deadlines[Any]] = {}
         self._rounds: dict[float, Rounds] = {}
@@ -301,6 +317,30 @@ class Node:
         """Run a coroutine in the background; it is cancelled when the node stops."""
         return self._owned.start_task(coroutine, name=name)
 
+    def run_in_thread(
+        self, function: Callable[..., Result], *args: Any, **kwargs: Any
+    ) -> asyncio.Future[Result]:
+        """Call a function that blocks in a thread, so that the event loop goes on; `await` what it gives.
+
+        Each plugin has threads of its own, at most `max_threads`; further calls wait for one. The function
+        sees the caller's context variables. It must not touch connections: it gives its result, or uses
+        `node.loop.call_soon_threadsafe`. If the wait for it is cancelled, the thread goes on to its end.
+
+        Args:
+            function: What is called.
+            args: Its arguments.
+            kwargs: Those with names.
+        """
+        return self.run_in_thread_of(sys._getframe(1), function, *args, **kwargs)  # noqa: SLF001 - the caller's
+
+    def run_in_thread_of(
+        self, frame: FrameType, function: Callable[..., Result], /, *args: Any, **kwargs: Any
+    ) -> asyncio.Future[Result]:
+        """As `run_in_thread`, in a thread of the plugin whose code is at a frame. The gateway's own."""
+        owners = self.guards.owners
+        plugin = owners.place(frame).plugin or owners.plugin_of(getattr(function, "__module__", None) or "")
+        return self.guards.of(plugin).threads.run(function, *args, **kwargs)
+
     def now(self) -> float:
         """Give the time in seconds since the epoch."""
         return self.clock.now()
@@ -313,6 +353,7 @@ class Node:
         deliver = self.trackers.deliver if self._keeps_history else self.hub.broadcast
         await self.broker.start(deliver, self._take_note, self._gap)
         self.roster.start()
+        self._task_factory = TaskFactory.of(self, RAISING | PRESENCE_RAISING | TIMER_RAISING)
         self.broker.subscribe(EVERYONE)  # for good: the hub has this group from the beginning
         if self._keeps_history:
             self.every(self.resuming.tokens.seconds / 4, self.resuming.refresh, self.hub)
@@ -343,6 +384,9 @@ class Node:
     async def stop(self) -> None:
         """End what handlers have started, and leave the broker."""
         self.roster.stop()
+        self.guards.close()
+        if self._task_factory is not None:
+            self._task_factory.leave(self)
         self._owned.close()
         self.stepper.close()
         for deadlines in self._deadlines.values():
@@ -451,4 +495,6 @@ class Node:
         self.gaps.plain()
 
     def _task_failed(self, error: BaseException) -> None:
-        self.log.error("background_task_failed", where=where(error), exc_info=error)
+        frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+        plugin = next((found for frame in frames if (found := self.guards.owners.place(frame).plugin)), None)
+        self.log.error("background_task_failed", plugin=plugin, where=where(error), exc_info=error)

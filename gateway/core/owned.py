@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.core.stepping import contained
+from gateway.core.strays import owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from gateway.core.clock import Call, Timers
+    from gateway.core.event_connection import EventConnection
 
-__all__ = ["Owned", "Timer"]
+__all__ = ["RAISING", "Owned", "Timer"]
 
 
 class Timer:
@@ -46,6 +51,10 @@ class Timer:
             self._handle = None
         self._owned.forget(self)
 
+    def adopt(self, task: asyncio.Task[Any], plugin: str, place: str) -> None:
+        """Have a task end with the owner that a call has begun by itself."""
+        self._owned.connection_adopts(task, plugin, place)
+
     def _fire(self) -> None:
         self._handle = None
         if self._repeat:
@@ -56,11 +65,15 @@ class Timer:
             return  # the last call still waits: this one is left out, so that calls do not pile up
         try:
             result = self._callback(*self._args)
-        except Exception as exc:  # noqa: BLE001 - a plugin's code: reported, and the gateway goes on
+        except BaseException as exc:  # noqa: BLE001 - a plugin's code, exits too: reported, and the gateway goes on
             self._owned.report(exc)
             return
         if asyncio.iscoroutine(result):
             self._task = self._owned.start_task(result, name=None)
+
+
+RAISING: Final = frozenset({Timer._fire.__code__})  # noqa: SLF001
+"""What makes timers' calls: on a stack it tells whose call it is."""
 
 
 class Owned:
@@ -70,17 +83,22 @@ class Owned:
         loop: The event loop.
         report: Called with the exception of a callback or task that failed.
         timers: What makes the calls; `None` for the event loop.
+        connection: The owner, if it is a connection.
     """
 
-    __slots__ = ("_tasks", "_timers", "closed", "loop", "report", "timers")
+    __slots__ = ("_connection", "_strays", "_tasks", "_timers", "closed", "loop", "report", "timers")
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         report: Callable[[BaseException], None],
         timers: Timers | None = None,
+        connection: EventConnection | None = None,
     ) -> None:
         self.loop = loop
+        self._connection = connection
+        self._strays: dict[asyncio.Task[Any], tuple[str, str]] = {}
+        """Tasks that were not begun here, and yet are the owner's: their plugins, and where they began."""
         self.timers: Timers = loop if timers is None else timers
         self.report = report
         self.closed = False
@@ -102,7 +120,11 @@ class Owned:
 
     def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None) -> asyncio.Task[Any]:
         """Run a coroutine in the background."""
-        task = self.loop.create_task(coroutine, name=name)
+        if not asyncio.iscoroutine(coroutine):
+            raise TypeError(f"not a coroutine: {type(coroutine).__name__}")
+        context = copy_context()
+        context.run(owner.set, self._connection)
+        task = self.loop.create_task(contained(coroutine), name=name, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         if self.closed:
@@ -113,8 +135,29 @@ class Owned:
         """Keep a timer no longer."""
         self._timers.discard(timer)
 
+    def adopt(self, task: asyncio.Task[Any], plugin: str, place: str) -> None:
+        """Have a task end with the owner that somebody else has begun.
+
+        Args:
+            task: The task.
+            plugin: Whose code began it.
+            place: Where, as `file:line`.
+        """
+        self._strays[task] = (plugin, place)
+        task.add_done_callback(self._stray_ended)
+
+    def connection_adopts(self, task: asyncio.Task[Any], plugin: str, place: str) -> None:
+        """Have a task end with the connection that owns this; those of a node end with the process."""
+        if self._connection is not None:
+            self._connection.adopt(task, plugin, place)
+
+    def left(self) -> list[tuple[asyncio.Task[Any], str, str]]:
+        """Give the tasks that have not ended: the task, its plugin and where it began, empty if here."""
+        found = [(task, "", "") for task in self._tasks if not task.done()]
+        return found + [(task, *origin) for task, origin in self._strays.items() if not task.done()]
+
     def close(self) -> None:
-        """Cancel every timer and task, and those that come later."""
+        """Cancel every timer and task, and those that come later; adopted ones are the owner's business."""
         self.closed = True
         for timer in tuple(self._timers):
             timer.cancel()
@@ -125,3 +168,6 @@ class Owned:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.report(error)
+
+    def _stray_ended(self, task: asyncio.Task[Any]) -> None:
+        self._strays.pop(task, None)

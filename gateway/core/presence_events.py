@@ -7,10 +7,14 @@ import time
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.core.breaker import Phase
+from gateway.core.stepping import as_coroutine, contained
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from gateway.core.connection import Connection
+    from gateway.core.guard import Guard
     from gateway.core.node import Node
     from gateway.core.presence_group import GroupPresence, Here
     from gateway.core.route import Route
@@ -83,32 +87,72 @@ class PresenceEvents:
         for connection in self._node.hub.members(group):
             routes.setdefault(connection._route, []).append(connection)  # noqa: SLF001
         for route, connections in routes.items():
-            for method in getattr(route.dispatch, event):
-                self._call(route, method, group, *arguments, tuple(connections))
+            methods = getattr(route.dispatch, event)
+            for method, guard in zip(methods, route.dispatch.presence_guards[event], strict=True):
+                # While a plugin is stopped it hears of nothing; what it hears then is no trial.
+                if guard is None or guard.breaker.phase in {Phase.WORKING, Phase.WAITING}:
+                    self._call(route, guard, method, group, *arguments, tuple(connections))
 
-    def _call(self, route: Route, method: Callable[..., Any], group: str, *arguments: Any) -> None:
+    def _call(
+        self, route: Route, guard: Guard | None, method: Callable[..., Any], group: str, *arguments: Any
+    ) -> None:
         try:
             result = method(group, *arguments)
-        except Exception as exc:  # noqa: BLE001 - a plugin's code: reported, and the gateway goes on
+            if not isawaitable(result):
+                return
+        except BaseException as exc:  # noqa: BLE001 - a plugin's code, exits too: reported, and the gateway goes on
             self._failed(route, group, exc)
             return
-        if isawaitable(result):
-            self._node.start_task(self._wait(route, group, result))
+        self._node.start_task(self._wait(route, guard, group, as_coroutine(result)))
 
-    async def _wait(self, route: Route, group: str, result: Awaitable[Any]) -> None:
+    async def _wait(
+        self, route: Route, guard: Guard | None, group: str, result: Coroutine[Any, Any, Any]
+    ) -> None:
+        seconds = route.limits.handler_timeout_seconds
+        if guard is not None and guard.limits.event_timeout_seconds is not None:
+            seconds = min(seconds, guard.limits.event_timeout_seconds)
+        timed = self._within(seconds, result)
         try:
-            async with asyncio.timeout(route.limits.handler_timeout_seconds):
-                await result
+            await (timed if guard is None else guard.among_others(None, timed))
         except Exception as exc:  # noqa: BLE001 - as above
             self._failed(route, group, exc)
 
-    def _failed(self, route: Route, group: str, error: Exception) -> None:
+    @staticmethod
+    async def _within(seconds: float, result: Coroutine[Any, Any, Any]) -> None:
+        async with asyncio.timeout(seconds):
+            await contained(result)
+
+    def adopt(self, task: asyncio.Task[Any], plugin: str, place: str) -> None:
+        """Have a task named and cancelled that an event has begun by itself, when it has long outlived it."""
+        guard = self._node.guards.of(plugin)
+        longest = max((route.limits.handler_timeout_seconds for route in guard.routes), default=0.0)
+        self._node.clock.call_later(
+            longest + guard.limits.task_grace_seconds, self._name_task, task, plugin, place
+        )
+
+    def _name_task(self, task: asyncio.Task[Any], plugin: str, place: str) -> None:
+        if task.done():
+            return
+        waits = self._node.guards.owners.of_waiting(task.get_coro())
+        self._node.metrics.tasks_left[plugin] += 1
+        self._node.log.warning(
+            "task_outlived_event",
+            logger="gateway.handlers",
+            plugin=plugin,
+            task=task.get_name(),
+            where=None if waits is None else str(waits),
+            began=place,
+        )
+        task.cancel()
+
+    def _failed(self, route: Route, group: str, error: BaseException) -> None:
         self._node.metrics.handler_errors += 1
-        handler, place = route.dispatch.culprit(error)
+        late = isinstance(error, TimeoutError) and isinstance(error.__cause__, asyncio.CancelledError)
+        handler, place = route.dispatch.culprit(error.__cause__ if late and error.__cause__ else error)
         plugin = route.dispatch.plugin_of(handler)
-        self._node.metrics.handler_failures[plugin, handler, "error"] += 1
+        self._node.metrics.handler_failures[plugin, handler, "timeout" if late else "error"] += 1
         self._node.log.error(
-            "handler_failed",
+            "handler_timeout" if late else "handler_failed",
             logger="gateway.handlers",
             group=group,
             route=route.name,
@@ -117,3 +161,13 @@ class PresenceEvents:
             where=place,
             exc_info=error,
         )
+        guard = route.dispatch.guard_of(handler)
+        if guard is not None:
+            guard.fail(place)
+
+
+RAISING: Final = frozenset(
+    method.__code__
+    for method in (PresenceEvents._call, PresenceEvents._wait)  # noqa: SLF001
+)
+"""The functions that raise them: on a stack they tell that there is no connection whose event it is."""

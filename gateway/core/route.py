@@ -9,6 +9,7 @@ from gateway.core.compression import RouteCompression
 from gateway.core.message_log import log_messages
 from gateway.core.rate import limit_rate
 from gateway.core.timing import Sampler
+from gateway.core.trial import Trial
 from gateway.protocol.frames import frame_lengths
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from gateway.config.models import RouteConfig
     from gateway.core.connection import Connection
     from gateway.core.dispatch import Dispatch
+    from gateway.core.guard import Guard
     from gateway.core.identity import Identity
+    from gateway.core.tap import Tap
     from gateway.observe.logs import Logger
     from gateway.observe.metrics import Metrics
     from gateway.plugin.authenticator import Authenticator
@@ -38,12 +41,16 @@ class Route:
         origins: Which origins may connect.
         authenticators: The ways it names, in order.
         log: Where its messages are logged, if its entry says `log_messages`; `None` for nowhere.
+        tap: Shows its messages; `None` unless somebody develops.
         apart: Whether its connections are the operators': the application neither sees nor reaches them.
     """
 
     __slots__ = (
         "_log",
+        "_open",
+        "_plain_message",
         "_same_for_all",
+        "_stopped",
         "_templates",
         "apart",
         "authenticators",
@@ -52,7 +59,9 @@ class Route:
         "config",
         "connections",
         "dispatch",
+        "event_seconds",
         "frame_lengths",
+        "in_turn",
         "limits",
         "message_event",
         "name",
@@ -60,6 +69,7 @@ class Route:
         "opened",
         "origins",
         "spare_reader",
+        "tap",
     )
 
     def __init__(
@@ -70,11 +80,13 @@ class Route:
         authenticators: tuple[tuple[str, Authenticator[Any]], ...],
         log: Logger | None = None,
         *,
+        tap: Tap | None = None,
         apart: bool = False,
     ) -> None:
         self.config = config
         self.apart = apart
         self._log = log if config.log_messages else None
+        self.tap = tap
         self.connections = 0
         """How many are open now."""
         self.opened = 0
@@ -88,9 +100,19 @@ class Route:
         self.spare_reader: FrameReader | None = None
         """An idle reader, for the next connection that has something to read."""
         self.frame_lengths = frame_lengths(config.limits.max_message_bytes)
-        self.open_event = dispatch.open
-        self.message_event = self._guarded(dispatch.message)
+        self.open_event = self._open = dispatch.open
+        self.message_event = self._plain_message = self._guarded(dispatch.message)
         self.close_events = dispatch.closes
+        self.event_seconds = config.limits.handler_timeout_seconds
+        """How long an event may take."""
+        guard = dispatch.guard
+        if guard is not None and guard.limits.event_timeout_seconds is not None:
+            self.event_seconds = min(self.event_seconds, guard.limits.event_timeout_seconds)
+        self.in_turn: Callable[..., Any] | None = None
+        """What has async events wait for their turn; `None` unless too many of the plugin's are under way."""
+        self._stopped: dict[Guard, None] = {}
+        for each in dispatch.guards:
+            each.routes.append(self)
         self._templates = tuple((text, tuple(_PLACEHOLDER.findall(text))) for text in config.groups)
         self._same_for_all = not any(names for _, names in self._templates)
 
@@ -100,7 +122,8 @@ class Route:
         if config.limits.messages_per_second or config.limits.bytes_per_second:
             event = limit_rate(event, config.limits)
         event = _only(config.message_types, event)
-        return event if self._log is None else log_messages(event, self._log)
+        event = event if self._log is None else log_messages(event, self._log)
+        return event if self.tap is None else self.tap.around(event)
 
     def watch(self, metrics: Metrics) -> Sampler | None:
         """Time the handlers' events from now on.
@@ -109,12 +132,42 @@ class Route:
             What chooses the messages that are timed; `None` where no handler takes any.
         """
         dispatch = self.dispatch.timed(metrics)
-        self.open_event = dispatch.open
+        self.open_event = self._open = dispatch.open
         self.close_events = dispatch.closes
         self.dispatch.joins = dispatch.joins
         self.dispatch.leaves = dispatch.leaves
         self.dispatch.changes = dispatch.changes
         return Sampler(self, self._guarded(dispatch.message)) if dispatch.hears_messages else None
+
+    # What the guards of its plugins ask for.
+
+    def hold(self, guard: Guard) -> None:
+        """Have async events wait for their turn from now on."""
+        if self.dispatch.guard is guard:
+            self.in_turn = guard.in_turn
+
+    def let_go(self, guard: Guard) -> None:
+        """Have them wait no more."""
+        if self.dispatch.guard is guard:
+            self.in_turn = None
+
+    def stop(self, guard: Guard) -> None:
+        """Raise no open and no message event from now on: who has one is turned away."""
+        self._stopped[guard] = None
+        self._choose_events()
+
+    def go_on(self, guard: Guard) -> None:
+        """Raise them again, unless another plugin is stopped."""
+        self._stopped.pop(guard, None)
+        self._choose_events()
+
+    def _choose_events(self) -> None:
+        self.open_event, self.message_event = self._open, self._plain_message
+        if self._stopped:
+            guards = tuple(self._stopped)
+            dispatch = self.dispatch
+            self.open_event = Trial(self._open, guards, heard=dispatch.hears_opening)
+            self.message_event = Trial(self._plain_message, guards, heard=dispatch.hears_messages)
 
     @property
     def enveloped(self) -> bool:

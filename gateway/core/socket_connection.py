@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gateway.protocol.compression import Inflater
     from gateway.protocol.events import Event
 
-__all__ = ["SocketConnection"]
+__all__ = ["RAISING", "SocketConnection"]
 
 _BATCH: Final = 64  # most events parsed at once; bounds what a read of tiny frames turns into
 _LINGER_SECONDS: Final = 1.0
@@ -158,7 +158,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
                     count += 1
                     try:
                         result = on_message(self, event)
-                    except Exception as exc:  # noqa: BLE001 - a plugin's code: it ends this connection only
+                    except BaseException as exc:  # noqa: BLE001 - a plugin's code, exits too: it ends this connection
                         self.handler_failed(exc)
                         continue
                     if result is not None and self._waits_for(result):
@@ -361,6 +361,7 @@ class SocketConnection(PingConnection, asyncio.Protocol):
             node.deadlines(limits.message_timeout_seconds, SocketConnection._message_late).end(self)
         if self._owned is not None:
             self._owned.close()
+            self._end_tasks(self._owned)
         waits = self._task is not None or bool(self._backlog)
         if waits or self._route.close_events:
             self._close_event = (code, reason, 0)
@@ -415,3 +416,15 @@ class SocketConnection(PingConnection, asyncio.Protocol):
             return
         self.node.metrics.limits["message_timeout_seconds"] += 1
         self.fail(CloseCode.POLICY_VIOLATION, "message was not finished in time")
+
+
+RAISING: Final = frozenset(
+    method.__code__
+    for method in (
+        SocketConnection._consume,  # noqa: SLF001
+        SocketConnection._raise_close_event,  # noqa: SLF001
+        SocketConnection._run,  # noqa: SLF001
+        SocketConnection._waits_for,  # noqa: SLF001
+    )
+)
+"""The functions that raise events: on a stack they tell whose event it is."""

@@ -5,12 +5,68 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from asyncio.tasks import _enter_task, _leave_task
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine, Generator
+    from collections.abc import Awaitable, Generator
 
-__all__ = ["Stepper", "as_coroutine"]
+__all__ = ["HandlerExit", "Stepper", "as_coroutine", "contained"]
+
+
+class HandlerExit(RuntimeError):
+    """A plugin's code has tried to end the process, by `sys.exit` or the like.
+
+    From a task that would get through the event loop, and end the gateway.
+    """
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(f"{type(cause).__name__}: {cause}")
+
+
+class _Contained(Coroutine[Any, Any, Any]):
+    """A plugin's coroutine whose exits are errors.
+
+    It is no `async` function around the coroutine: one that is cancelled before its first step would leave the
+    coroutine neither run nor closed.
+    """
+
+    __slots__ = ("_coroutine",)
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._coroutine = coroutine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._coroutine, name)  # what tells where it waits, and its name
+
+    def __await__(self) -> Any:
+        return self
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        try:
+            return self._coroutine.send(value)
+        except (SystemExit, KeyboardInterrupt) as exc:
+            raise HandlerExit(exc).with_traceback(exc.__traceback__) from None
+
+    def throw(self, *error: Any) -> Any:
+        try:
+            return self._coroutine.throw(*error)
+        except (SystemExit, KeyboardInterrupt) as exc:
+            raise HandlerExit(exc).with_traceback(exc.__traceback__) from None
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+
+def contained(coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+    """Give a coroutine that is a plugin's, with a `HandlerExit` for an exit."""
+    return _Contained(coroutine)
 
 
 def as_coroutine(awaitable: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
@@ -35,7 +91,8 @@ class _Carrier:
         self.yielded: Any = None
         self.mailbox: asyncio.Future[None] = loop.create_future()
         self._ready = False
-        self.task = loop.create_task(self._carry(), name="gateway handler")
+        # Not by the loop, which may look at who makes a task.
+        self.task = asyncio.Task(self._carry(), loop=loop, name="gateway handler")
 
     @property
     def ready(self) -> bool:
@@ -86,6 +143,8 @@ class _Resumed:
                     yielded = context.run(coroutine.throw, error)
             except StopIteration as stop:
                 return stop.value
+            except (SystemExit, KeyboardInterrupt) as exc:
+                raise HandlerExit(exc).with_traceback(exc.__traceback__) from None
 
 
 class Stepper:
@@ -119,7 +178,7 @@ class Stepper:
         if not carrier.ready or asyncio.current_task(self._loop) is not None:
             if carrier.task.done():
                 self._carrier = _Carrier(self._loop)
-            return self._loop.create_task(coroutine)
+            return self._loop.create_task(contained(coroutine))
         context = contextvars.copy_context()
         task = carrier.task
         _enter_task(self._loop, task)

@@ -68,7 +68,7 @@ class Sampler:
 
     def arm(self) -> None:
         """Have one of the next messages timed."""
-        if self._left < 0:
+        if self._route.message_event is self._plain:  # else it is armed, or the plugin is stopped
             self._left = random.randrange(_MOST_PASSED)  # noqa: S311 - no secret
             self._route.message_event = self._take
 
@@ -76,7 +76,7 @@ class Sampler:
         self._left -= 1
         if self._left >= 0:
             return self._plain(connection, message)
-        if self._route.message_event is self._plain:
+        if self._route.message_event != self._take:
             return self._plain(connection, message)  # a read that began before has kept this call
         self._route.message_event = self._plain
         return self._timed(connection, message)

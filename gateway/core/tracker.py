@@ -101,7 +101,7 @@ class Tracker:
         """Note that a publication goes to the members now."""
         former = self.position
         self.position = Position(publication.offset, publication.epoch)
-        if former is None or former.epoch != publication.epoch:
+        if former is not None and former.epoch != publication.epoch:
             self._mirror = self._tail = None
             return
         if self._tail is not None:

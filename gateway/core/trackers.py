@@ -315,12 +315,15 @@ class Trackers:
             elif tracker.position is None or (
                 tracker.missed(since) is None and since.epoch == tracker.position.epoch
             ):
-                await self._reflect(tracker)
+                await self._reflect(tracker, since)
 
-    async def _reflect(self, tracker: Tracker) -> None:
+    async def _reflect(self, tracker: Tracker, since: Position) -> None:
         """Get everything that a group keeps: once for all who come back at the same time."""
         async with tracker.reading:
-            if tracker.mirrored:
+            position = tracker.position
+            # A client may have more than this node has been handed yet, from another one.
+            behind = position is not None and position.epoch == since.epoch and position.offset < since.offset
+            if tracker.mirrored and not behind:
                 return
             tracker.begin_mirror()
             tracker.learning += 1

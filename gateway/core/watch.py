@@ -10,13 +10,13 @@ from gateway.observe.histogram import Histogram
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.core.timing import Sampler
 
-__all__ = ["Watch"]
+__all__ = ["TICK_SECONDS", "Watch"]
 
-_TICK_SECONDS: Final = 0.1
+TICK_SECONDS: Final = 0.1
 _WINDOW_TICKS: Final = 150
 
 
@@ -27,7 +27,7 @@ class Watch:
         loop: The event loop.
     """
 
-    __slots__ = ("_due", "_former", "_loop", "_recent", "_ticks", "_timer", "lag", "samplers")
+    __slots__ = ("_due", "_former", "_loop", "_recent", "_ticks", "_timer", "beat", "lag", "samplers")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -35,6 +35,8 @@ class Watch:
         """How late it was."""
         self.samplers: Sequence[Sampler] = ()
         """Of the routes that have something to time."""
+        self.beat: Callable[[], None] | None = None
+        """Called at each look, by which it shows that the loop turns."""
         self._due = 0.0
         self._ticks = 0
         self._recent = self._former = 0.0
@@ -57,10 +59,12 @@ class Watch:
 
     def _plan(self) -> None:
         # By the monotonic clock: that of uvloop stands still within a turn.
-        self._due = monotonic() + _TICK_SECONDS
-        self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
+        self._due = monotonic() + TICK_SECONDS
+        self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
+        if self.beat is not None:
+            self.beat()
         late = max(monotonic() - self._due, 0.0)
         self.lag.observe(late)
         self._recent = max(self._recent, late)

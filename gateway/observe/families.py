@@ -36,6 +36,8 @@ LIMITS: Final = (
     "max_pings_per_second",
     "pong_timeout_seconds",
     "handler_timeout_seconds",
+    "event_timeout_seconds",
+    "max_events_under_way",
     "send_queue_bytes",
 )
 """The values of the label `limit`: keys of `gateway.yaml`, but for `max_connections_of_route`, the key
@@ -160,6 +162,29 @@ FAMILIES: Final[dict[str, Family]] = {
             "plugin",
             "handler",
             "kind",
+        ),
+        _counter(
+            "loop_blocks",
+            "Times that something held up an event loop, by the line of the plugin that did.",
+            "plugin",
+            "file",
+            "line",
+        ),
+        _gauge("plugin_events_under_way", "Events of a plugin that wait for something.", "plugin"),
+        _gauge("plugin_stopped", "Workers at which a plugin is stopped, since it fails.", "plugin"),
+        _counter("plugin_stops", "Times that a plugin was stopped, since it failed.", "plugin"),
+        _counter(
+            "plugin_turned_away",
+            "Connections closed with 1013 in place of an event, by reason (stopped, events).",
+            "plugin",
+            "reason",
+        ),
+        _counter("plugin_tasks_left", "Tasks that outlived their connections, or their events.", "plugin"),
+        _gauge(
+            "plugin_thread_calls",
+            "Calls of run_in_thread that run, or wait for a thread.",
+            "plugin",
+            "state",
         ),
         # The broker, and history.
         _gauge("broker_up", "Whether a worker's broker has proved lately that it carries: 1 or 0.", WORKER),

@@ -60,6 +60,13 @@ class Metrics:
     """Connections that end, by who closed and by close code, rare codes put together."""
     handler_failures: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Failed events by plugin, handler and kind: `error` or `timeout`."""
+    turned_away: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Connections closed with 1013 in place of an event, by plugin and reason: `stopped`, or `events`, too
+    many of which were under way."""
+    tasks_left: Counter[str] = field(default_factory=Counter)
+    """Tasks that outlived their connections, and events that went on when cancelled, by plugin."""
+    blocks: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Times that the event loop stood still, by plugin, file and line of what held it up."""
     handler_seconds: dict[tuple[str, str, str], Histogram] = field(default_factory=dict)
     """How long events took, by plugin, handler and event: of messages a sample."""
     recoveries: Counter[str] = field(default_factory=Counter)

@@ -108,7 +108,9 @@ class PluginManager:
             value = entry_point.load()
         except (Exception, SystemExit) as exc:  # noqa: BLE001 - whatever an import raises, it is this plugin's problem
             fact = f"{entry_point.value} cannot be imported: {one_line(exc)}"
-            self.problems.append(PluginProblem(entry_point.name, name, fact))
+            problem = PluginProblem(entry_point.name, name, fact)
+            problem.__cause__ = exc
+            self.problems.append(problem)
             return
         self.register(Plugin(entry_point.name, name, version, value))
 

@@ -87,6 +87,7 @@ class Gate:
             counts: Counter[Key] = Counter()
             shared = self._shared = SharedCounts(node, counts)
             self._limits = Admissions(listen, others=shared.count, changed=shared.changed, counts=counts)
+            node.inquiries.others = shared.others
         node.connection_ended.append(self._limits.release)
 
     def start(self) -> None:
@@ -158,6 +159,8 @@ class Gate:
                 compression=agreed.outgoing if agreed is not None else None,
                 inflater=agreed.incoming if agreed is not None else None,
             )
+            if route.tap is not None:
+                route.tap.begin(connection)
             extensions = agreed.answer if agreed is not None else None
             self._hand_over(front, route, connection, encode_acceptance(accept, subprotocol, extensions))
 

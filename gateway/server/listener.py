@@ -99,9 +99,12 @@ class Listener:
             self._server.server.close()
 
     async def settle(self, seconds: float) -> None:
-        """Let what has come be decided and answered, for at most `seconds`, once nothing is accepted any more.
+        """Let what has come be decided and answered, once nothing is accepted any more.
 
         TCP connections that are between two requests end, so that their clients ask whoever accepts now.
+
+        Args:
+            seconds: For how long at most.
         """
         loop = self._node.loop
         deadline = loop.time() + seconds

@@ -84,6 +84,10 @@ class SharedCounts:
         """Give how many connections other nodes have of an address, a user or a route."""
         return self._total[key]
 
+    def others(self) -> list[str]:
+        """Give the names of the other nodes."""
+        return self._others.names
+
     def changed(self, key: Key) -> None:
         """Note that a count of this node has changed."""
         if not self._changed:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.config.models import ListenConfig
+    from gateway.config.models import GatewayConfig, ListenConfig
 
-__all__ = ["ListeningSockets", "bind", "listen_on"]
+__all__ = ["ListeningSockets", "bind", "listen_on", "listen_on_admin"]
 
 _SPREADS = sys.platform == "linux"  # elsewhere SO_REUSEPORT gives all clients to one of the sockets
 
@@ -29,9 +29,7 @@ class ListeningSockets:
         held: Whether somebody else holds them too, and will start the next gateway on them. Default: no.
     """
 
-    def __init__(
-        self, sockets: list[socket.socket], path: Path | None = None, *, held: bool = False
-    ) -> None:
+    def __init__(self, sockets: list[socket.socket], path: Path | None = None, *, held: bool = False) -> None:
         self._sockets = sockets
         self._path = path
         self._file = None if path is None else _identity(path)
@@ -50,10 +48,17 @@ class ListeningSockets:
         """Give the socket of a worker slot; the first is 0."""
         return self._sockets[slot % len(self._sockets)]
 
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """Their descriptors, by slot."""
+        return tuple(bound.fileno() for bound in self._sockets)
+
     def close(self) -> None:
         """Close them in this process; where another has them too, they go on listening."""
         for bound in self._sockets:
             bound.close()
+        if self.admin is not None:
+            self.admin.close()
 
     def remove(self) -> None:
         """Remove the file of a unix-domain socket, unless another program has put its own there."""
@@ -61,6 +66,19 @@ class ListeningSockets:
             with suppress(OSError):
                 if _identity(self._path) == self._file:
                     self._path.unlink()
+
+
+def listen_on_admin(config: GatewayConfig, slots: int = 1) -> ListeningSockets | None:
+    """Bind and listen for operators where `admin` says; `None` if it names no port.
+
+    Args:
+        config: The whole configuration.
+        slots: For how many workers.
+
+    Raises:
+        OSError: If the address cannot be had.
+    """
+    return None if config.admin.port is None else listen_on(config.admin.listen(config.listen), slots)
 
 
 def listen_on(listen: ListenConfig, slots: int = 1) -> ListeningSockets:

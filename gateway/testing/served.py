@@ -14,7 +14,8 @@ import httpx
 from pydantic import BaseModel
 from websockets.asyncio.client import connect
 
-from gateway.app import Gateway, prepare
+from gateway.app.prepare import prepare
+from gateway.app.process import Gateway
 from gateway.observe.logs import make_logger
 from gateway.plugin.manager import Plugin
 from gateway.plugin.marker import hookimpl
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from gateway.app import Prepared
+    from gateway.app.prepare import Prepared
     from gateway.broker.contract import Broker
     from gateway.config import GatewayConfig
     from gateway.core.clock import Clock
@@ -68,6 +69,15 @@ class Served:
     def port(self) -> int:
         """The TCP port on 127.0.0.1."""
         return self.gateway.port
+
+    @property
+    def admin_port(self) -> int | None:
+        """The TCP port of the operators' listener on 127.0.0.1; `None` without one."""
+        return self.gateway.admin_port
+
+    def admin_url(self, path: str) -> str:
+        """Give the HTTP URL of a path on the operators' listener."""
+        return f"http://localhost:{self.admin_port}{path}"
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -214,8 +224,10 @@ def _made_local(prepared: Prepared, change: Callable[[GatewayConfig], GatewayCon
     local: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "unix": None}
     if "drain_seconds" not in config.listen.model_fields_set:
         local["drain_seconds"] = 0  # so that a connection that a test leaves open does not hold it up
-    listen = config.listen.model_copy(update=local)
-    return prepared.with_config(config.model_copy(update={"listen": listen}))
+    update: dict[str, Any] = {"listen": config.listen.model_copy(update=local)}
+    if config.admin.port is not None:
+        update["admin"] = config.admin.model_copy(update={"host": "127.0.0.1", "port": 0})
+    return prepared.with_config(config.model_copy(update=update))
 
 
 def _configuration(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.app import embedding, prepare
+from gateway.app import embedding
 from gateway.app.embedding import make_embedded, with_embedded
+from gateway.app.prepare import prepare
 from gateway.config import ConfigError, GatewayConfig
 from gateway.observe.logs import make_logger
 
@@ -47,7 +48,7 @@ def test_workers_without_a_broker_are_refused(
 )
 def test_the_longest_message_passes(given: Any, limit: int) -> None:
     """What a client or the API may send fits, as far as a NATS server can be asked for."""
-    config = GatewayConfig.model_validate(given)
+    config = GatewayConfig.model_validate({"listen": {"workers": 2}, **given})
     embedded = make_embedded(config, make_logger(stream=StringIO()))
     assert embedded is not None
     embedded._reserved.close()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.app.lifeline import SHOW_STACK, Errand, Lifeline, beat_seconds
+from gateway.app.lifeline import SHOW_STACK, Errand, Leave, Lifeline, beat_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,21 +67,22 @@ def test_a_supervisor_that_is_gone_sends_no_errand(ends: tuple[socket.socket, Li
 
 
 async def test_it_says_that_it_lives_until_it_is_told_to_stop(ends: tuple[socket.socket, Lifeline]) -> None:
-    """It beats again and again, says that it is ready, and obeys an order, also one cut in two."""
+    """It beats again and again, says that it is ready, and leaves as it is told, in a line cut in two."""
     ours, lifeline = ends
-    stopping = asyncio.Event()
-    lifeline.begin(0.005, stopping.set)
+    leaving: asyncio.Future[Leave] = asyncio.get_running_loop().create_future()
+    lifeline.begin(0.005, leaving.set_result)
     assert await say(ours, 3) == [{"say": "alive"}] * 3
     lifeline.ready(node="n", serves_page=True)
     while {"say": "ready", "node": "n", "serves_page": True} not in await say(ours):
         pass
     loop = asyncio.get_running_loop()
-    await loop.sock_sendall(ours, b'{"order"')
+    order = Leave(restart=True, hand_over=True)
+    await loop.sock_sendall(ours, order.line()[:9])
     await say(ours, 2)
-    assert not stopping.is_set()
-    await loop.sock_sendall(ours, b': "stop"}\n')
+    assert not leaving.done()
+    await loop.sock_sendall(ours, order.line()[9:])
     async with asyncio.timeout(20):
-        await stopping.wait()
+        assert await leaving == order
     lifeline.end()
 
 

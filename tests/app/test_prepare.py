@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway import Authenticator, Handler, Options, hookimpl
-from gateway.app import prepare
+from gateway.app.prepare import prepare
 from gateway.config import ConfigError
 from gateway.plugin.manager import Plugin
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from gateway.app import Prepared
+    from gateway.app.prepare import Prepared
 
 
 class Loudness(Options):

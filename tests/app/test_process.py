@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway import Authenticator, Handler, Identity, Options, hookimpl
-from gateway.app import Gateway, prepare
+from gateway.app.prepare import prepare
+from gateway.app.process import Gateway
 from gateway.observe.logs import make_logger
 from gateway.plugin.manager import Plugin, PluginProblem
 from gateway.testing import serve

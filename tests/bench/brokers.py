@@ -1,8 +1,9 @@
 """What a broker carries from node to node: `.venv/bin/python tests/bench/brokers.py --help`.
 
 Two processes have a broker each, as two nodes have, and a server is between them. One publishes, the other
-has the only member. First come as many publications as can be, then a fixed rate of them, for which the time
-from the call of `publish` to the call that hands them to the other node's hub is measured.
+has the only member. For each engine, first come as many publications as can be, to a group without history
+and to one with; then some that wait for their confirmation, one at a time; then a fixed rate of them, for
+which the time from the call of `publish` to the call that hands them to the other node's hub is measured.
 """
 
 from __future__ import annotations
@@ -12,67 +13,78 @@ import json
 import os
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from pathlib import Path
 from statistics import quantiles
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import uvloop
 
-from gateway.broker.contract import Publication
+sys.path.insert(0, str(Path(__file__).parent.parent / "broker"))
+
+from nats_server import NatsServer
+from valkey_server import ValkeyServer
+
+from gateway.broker.contract import HistoryPolicy, Publication
 from gateway.broker.nats import NatsBroker
-from gateway.config import NatsBrokerConfig
+from gateway.broker.valkey import ValkeyBroker
+from gateway.config import NatsBrokerConfig, ValkeyBrokerConfig
 from gateway.observe.logs import make_logger
 
-GROUP = "bench"
-PATIENCE_SECONDS = 60.0
+if TYPE_CHECKING:
+    from gateway.broker.linked import LinkedBroker
+
+ENGINES = ("nats", "valkey")
+PATIENCE_SECONDS = 120.0
+WARMING = 2000  # publications before any is measured
 
 
 def main(
     *,
-    publications: Annotated[int, typer.Option(min=1000, help="Publications at full speed.")] = 200_000,
+    engine: Annotated[str, typer.Option(help="`nats` or `valkey`; both unless one is named.")] = "",
+    publications: Annotated[int, typer.Option(min=1000, help="Publications at full speed.")] = 100_000,
+    confirmed: Annotated[int, typer.Option(min=100, help="Publications that are waited for.")] = 3000,
     size: Annotated[int, typer.Option(min=32, help="Bytes of a message.")] = 64,
     burst: Annotated[int, typer.Option(min=1, help="Publications of one turn of the loop.")] = 16,
-    groups: Annotated[int, typer.Option(min=1, help="Groups that a turn's publications go to.")] = 1,
     rate: Annotated[int, typer.Option(min=1, help="Publications a second at the fixed rate.")] = 1000,
     seconds: Annotated[float, typer.Option(min=1, help="Seconds at the fixed rate.")] = 10,
     receive: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
-    """Measure a broker over NATS on the loopback address, and print what was found."""
+    """Measure brokers on the loopback address, and print what was found."""
     if receive:
-        uvloop.run(_receive(receive, publications, groups))
+        uvloop.run(_receive(engine, receive))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        server, url = _start_server(Path(folder))
-        try:
-            uvloop.run(_measure(url, publications, size, burst, groups, rate, seconds))
-        finally:
-            server.terminate()
-            server.wait()
+    for kind in [engine] if engine else ENGINES:
+        with tempfile.TemporaryDirectory() as folder:
+            server = (
+                NatsServer(Path(folder), jetstream=True) if kind == "nats" else ValkeyServer(Path(folder))
+            )
+            server.start()
+            try:
+                uvloop.run(_measure(kind, server.url, publications, confirmed, size, burst, rate, seconds))
+            finally:
+                server.end()
+    print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
-def _start_server(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    program = Path(sysconfig.get_path("scripts")) / "nats-server"
-    command = [program, "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder, "-l", folder / "log"]
-    server = subprocess.Popen(command)
-    ports = folder / f"nats-server_{server.pid}.ports"
-    while not ports.exists():
-        time.sleep(0.01)
-    return server, str(json.loads(ports.read_text())["nats"][0])
+def _history_of(group: str) -> HistoryPolicy | None:
+    return HistoryPolicy("kept*", 1000, 300) if group.startswith("kept") else None
 
 
-def _broker(url: str, name: str) -> NatsBroker:
-    config = NatsBrokerConfig.model_validate({"type": "nats", "urls": [url], "send_buffer_bytes": 2**28})
-    return NatsBroker(config, name, make_logger("warning"))
+def _broker(kind: str, url: str, name: str) -> LinkedBroker:
+    given = {"type": kind, "urls": [url], "send_buffer_bytes": 2**28}
+    log = make_logger("warning")
+    if kind == "valkey":
+        return ValkeyBroker(ValkeyBrokerConfig.model_validate(given), name, log, _history_of)
+    return NatsBroker(NatsBrokerConfig.model_validate(given), name, log, _history_of)
 
 
-async def _receive(url: str, expected: int, groups: int) -> None:
-    """Be the node with the member: count at full speed, then take the times; print both as JSON."""
-    broker = _broker(url, "receiver")
-    counted = 0
+async def _receive(kind: str, url: str) -> None:
+    """Be the node with the member: for each line, count so many publications, and tell when the last came."""
+    broker = _broker(kind, url, "receiver")
+    expected = counted = 0
     done = asyncio.Event()
     times: list[float] = []
 
@@ -80,86 +92,126 @@ async def _receive(url: str, expected: int, groups: int) -> None:
         nonlocal counted
         if publication.key == "timed":
             times.append(time.perf_counter() - float(str(publication.message).split()[0]))
-        else:
-            counted += 1
-            if counted == expected:
-                done.set()
+        counted += 1
+        if counted == expected:
+            done.set()
         return 1
 
     await broker.start(deliver, lambda _: 0, lambda: print("gap", file=sys.stderr))
-    for number in range(groups):
-        broker.subscribe(f"{GROUP}-{number}")
+    for group in ("plain", "kept"):
+        broker.subscribe(group)
     await asyncio.sleep(1)  # the subscriptions are at the server
-    cpu = time.process_time()
     print("ready", flush=True)
-    await asyncio.wait_for(done.wait(), PATIENCE_SECONDS)
-    print(json.dumps({"ended": time.perf_counter(), "cpu": time.process_time() - cpu}), flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-    print(json.dumps(times), flush=True)
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        expected, counted = int(line), 0
+        done.clear()
+        times.clear()
+        cpu = time.process_time()
+        print("counting", flush=True)
+        await asyncio.wait_for(done.wait(), PATIENCE_SECONDS)
+        found = {"ended": time.perf_counter(), "cpu": time.process_time() - cpu, "times": times}
+        print(json.dumps(found), flush=True)
     await broker.stop()
+
+
+class _Receiver:
+    """The other node."""
+
+    def __init__(self, kind: str, url: str) -> None:
+        command = [sys.executable, __file__, "--receive", url, "--engine", kind]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    async def line(self) -> str:
+        """Wait for what it says."""
+        assert self._process.stdout is not None
+        return await asyncio.get_running_loop().run_in_executor(None, self._process.stdout.readline)
+
+    async def expect(self, count: int) -> None:
+        """Have it count so many publications from now on."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{count}\n")
+        self._process.stdin.flush()
+        assert await self.line() == "counting\n"
+
+    async def result(self) -> dict[str, Any]:
+        """Wait until all have come."""
+        found: dict[str, Any] = json.loads(await self.line())
+        return found
+
+    def end(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
 
 
 async def _measure(
-    url: str, count: int, size: int, burst: int, groups: int, rate: int, seconds: float
+    kind: str, url: str, count: int, confirmed: int, size: int, burst: int, rate: int, seconds: float
 ) -> None:
-    loop = asyncio.get_running_loop()
-    command = [
-        sys.executable,
-        __file__,
-        "--receive",
-        url,
-        "--publications",
-        str(count),
-        "--groups",
-        str(groups),
-    ]
-    receiver = subprocess.Popen(  # noqa: ASYNC220 - before anything is measured
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert receiver.stdin is not None
-    assert receiver.stdout is not None
-
-    async def line() -> Any:
-        return await loop.run_in_executor(None, receiver.stdout.readline)
-
-    broker = _broker(url, "publisher")
+    receiver = _Receiver(kind, url)
+    broker = _broker(kind, url, "publisher")
     await broker.start(lambda _: 0, lambda _: 0, lambda: None)
-    await line()
+    await receiver.line()
+    print(f"{kind}: messages of {size} bytes, {burst} a turn at full speed")
+    for group in ("plain", "kept"):
+        await _at_full_speed(broker, receiver, group, WARMING, size, burst)
+        took, cpu, far_cpu = await _at_full_speed(broker, receiver, group, count, size, burst)
+        print(
+            f"  {group:<6}{count / took:>10,.0f} a second, cpu of the publisher {cpu / count * 1e6:.1f} and "
+            f"of the receiver {far_cpu / count * 1e6:.1f} microseconds each"
+        )
+    await receiver.expect(confirmed)
+    started = time.perf_counter()
+    for _ in range(confirmed):
+        await broker.store(Publication("kept", "x" * size))
+    took = time.perf_counter() - started
+    await receiver.result()
+    print(f"  kept  {confirmed / took:>10,.0f} a second, each confirmed before the next")
+    for group in ("plain", "kept"):
+        times = await _at_a_rate(broker, receiver, group, size, rate, seconds)
+        cuts = quantiles(times, n=1000)
+        print(
+            f"  {group:<6}at {rate:,} a second: p50 {cuts[499] * 1000:.2f} ms, p99 {cuts[989] * 1000:.2f}, "
+            f"p99.9 {cuts[998] * 1000:.2f}, worst {max(times) * 1000:.2f}"
+        )
+    status = broker.status
+    lost = status.publications_lost + status.publications_unproved + status.publications_refused
+    if lost:
+        print(f"  lost {lost}")
+    await broker.stop()
+    receiver.end()
+
+
+async def _at_full_speed(
+    broker: LinkedBroker, receiver: _Receiver, group: str, count: int, size: int, burst: int
+) -> tuple[float, float, float]:
+    """Publish as fast as can be; give the seconds until all have come, and both processes' CPU seconds."""
+    await receiver.expect(count)
     message = "x" * size
-    names = [f"{GROUP}-{number}" for number in range(groups)]
     started, cpu = time.perf_counter(), time.process_time()
     for number in range(count):
-        broker.publish(Publication(names[number % groups], message))
+        broker.publish(Publication(group, message))
         if number % burst == burst - 1:
             await asyncio.sleep(0)
-    published = time.perf_counter() - started
-    cpu = time.process_time() - cpu
-    found = json.loads(await line())
-    took = found["ended"] - started
-    print(f"{count:,} publications of {size} bytes, {burst} a turn, to {groups} groups in turn")
-    print(
-        f"  arrived          {count / took:>12,.0f} a second ({published / took:.0%} of the time publishing)"
-    )
-    print(f"  cpu of publisher {cpu / count * 1e6:>12.1f} microseconds each")
-    print(f"  cpu of receiver  {found['cpu'] / count * 1e6:>12.1f} microseconds each")
-    print(f"  lost             {broker.status.publications_lost:>12}")
+    found = await receiver.result()
+    return found["ended"] - started, time.process_time() - cpu, found["cpu"]
+
+
+async def _at_a_rate(
+    broker: LinkedBroker, receiver: _Receiver, group: str, size: int, rate: int, seconds: float
+) -> list[float]:
+    count = int(rate * seconds)
+    await receiver.expect(count)
+    loop = asyncio.get_running_loop()
     begun = loop.time()
-    for number in range(int(rate * seconds)):
+    for number in range(count):
         late = begun + number / rate - loop.time()
         if late > 0:
             await asyncio.sleep(late)
-        broker.publish(Publication(names[0], f"{time.perf_counter()} ".ljust(size), key="timed"))
-    await asyncio.sleep(1)
-    receiver.stdin.write("\n")
-    receiver.stdin.flush()
-    times = json.loads(await line())
-    cuts = quantiles(times, n=1000)
-    print(f"{len(times):,} publications at {rate:,} a second")
-    for name, value in (("p50", cuts[499]), ("p99", cuts[989]), ("p99.9", cuts[998]), ("worst", max(times))):
-        print(f"  {name:<6}{value * 1000:>8.2f} ms")
-    await broker.stop()
-    receiver.wait()
-    print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+        broker.publish(Publication(group, f"{time.perf_counter()} ".ljust(size), key="timed"))
+    times: list[float] = (await receiver.result())["times"]
+    return times
 
 
 if __name__ == "__main__":

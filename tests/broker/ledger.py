@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 LATE_SECONDS = 10.0
 """For how long a word may come after the hole that it is about: it goes another way than publications."""
@@ -44,6 +44,8 @@ class Ledger:
         """Numbers that did not come before others did."""
         self.faults: list[str] = []
         """What came twice, or out of order."""
+        self.words = 0
+        """How often it was told that some may be missing."""
         self.taken = 0
         """How many numbers came."""
 
@@ -65,6 +67,7 @@ class Ledger:
 
     def tell(self, group: str, now: float) -> None:
         """Take the word that publications to a group may be missing."""
+        self.words += 1
         self._words[group].append(now)
 
     def forget(self, group: str) -> None:
@@ -74,10 +77,6 @@ class Ledger:
     def last(self, group: str, publisher: str) -> int:
         """Give the last number that came; 0 if none has."""
         return self._last[group].get(publisher, 0)
-
-    def expects(self) -> Iterable[tuple[str, str, int]]:
-        """Give groups and publishers that something has come of, and the last number."""
-        return ((group, publisher, last) for group, some in self._last.items() for publisher, last in some.items())
 
     def unexplained(self, published_at: Callable[[str, str, int], float | None]) -> list[str]:
         """Give what did not come, and nobody has told of.

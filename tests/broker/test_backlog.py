@@ -181,3 +181,15 @@ async def test_the_end_answers_everyone(box: Backlog) -> None:
     assert [str(one) for one in found] == ["broker unavailable: stopped"] * 2
     assert box.take() == []
     assert box.idle.is_set()
+
+
+async def test_a_mark_goes_first(box: Backlog) -> None:
+    """What stands for lost ones is sent before all that waits, once for each group, even without room."""
+    waits = make("a", 1000)
+    box.add(waits)
+    marks = [Keep(group, "channel", b"lost", POLICY, lost=True) for group in "aba"]
+    for mark in marks:
+        box.mark(mark)
+    assert box.take() == [marks[1], marks[0], waits]
+    box.mark(marks[2])
+    assert box.take() == [marks[2]]

@@ -610,7 +610,9 @@ class TestKept:
         told = (rig.broker._channels.notices, rig.broker._wire.note(notes[0]))
         await until(lambda: told in rig.engine.links[-1].sent)
         await until(lambda: rig.gaps == 1)
-        assert len(rig.engine.kept) == 4
+        await until(lambda: len(rig.engine.kept) == 7)
+        marks = {(group, rig.broker._wire.lost()) for group in ("room:1", "room:2", "room:3")}
+        assert set(rig.engine.kept[4:]) == marks
         assert rig.broker.status.publications_unproved + rig.broker.status.publications_lost == 5
 
     async def test_what_is_never_answered_is_told_as_lost(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 from nodes import LINKED, until
+from running import running
 from tcp_proxy import TcpProxy
 from witness import Witness
 
@@ -30,7 +31,11 @@ broker:
   {{type: {kind}, urls: ["{url}"], prefix: {prefix}, probe_interval_seconds: 0.05,
    probe_timeout_seconds: 0.4, connect_timeout_seconds: 1}}
 routes:
-  - {{path: /kept, handlers: [echo], allow_missing_origin: true, envelope: json, groups: [long, short, plain]}}
+  - path: /kept
+    handlers: [echo]
+    allow_missing_origin: true
+    envelope: json
+    groups: [long, short, plain]
   - {{path: /raw, handlers: [echo], allow_missing_origin: true, on_gap: close, groups: [plain]}}
 groups:
   - {{pattern: long, history: {{size: 5000, seconds: 60}}}}
@@ -54,14 +59,14 @@ class Publisher:
         self.times: list[float] = []
         """When it published each number."""
         self._node = served.node
-        self._confirmed = confirmed
+        self.confirmed = confirmed
 
     async def next(self) -> None:
         """Publish the next number."""
         self.number += 1
         self.times.append(time.monotonic())
         text = f"{self.group} {self.name} {self.number}"
-        if not self._confirmed:
+        if not self.confirmed:
             self._node.publish(self.group, text)
             return
         while True:
@@ -114,8 +119,8 @@ class Scene:
 
     async def advance(self, numbers: int = 20) -> None:
         """Wait until publishers whose gateway takes their publications have published so many more."""
-        wanted = [publisher.number + numbers for publisher in self.publishers if not publisher._confirmed]
-        some = [publisher for publisher in self.publishers if not publisher._confirmed]
+        some = [publisher for publisher in self.publishers if not publisher.confirmed]
+        wanted = [publisher.number + numbers for publisher in some]
         await until(lambda: all(one.number >= number for one, number in zip(some, wanted, strict=True)))
 
     async def judge(self) -> None:
@@ -178,26 +183,14 @@ async def stage(tmp_path: Path, kind: str, server: Any) -> AsyncIterator[Callabl
                 gateways.append(await stack.enter_async_context(serve(folder, text)))
             scene = Scene(server, lines, gateways)
             for one in scene.witnesses:
-                await stack.enter_async_context(_running(one))
+                await stack.enter_async_context(running(one))
             for witness in scene.witnesses:
                 await asyncio.wait_for(witness.connected.wait(), 10)
             for publisher in scene.publishers:
-                await stack.enter_async_context(_running(publisher))
+                await stack.enter_async_context(running(publisher))
             return scene
 
         yield stage
-
-
-@asynccontextmanager
-async def _running(one: Witness | Publisher) -> AsyncIterator[None]:
-    task = asyncio.create_task(one.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-        if not task.cancelled():
-            task.result()
 
 
 async def test_killed_and_back(stage: Callable[[], Awaitable[Scene]], server: Any) -> None:

@@ -1,4 +1,4 @@
-"""Clients that see whether everything comes: each publication once and in order, or a word that it may not."""
+"""Clients that see whether everything comes: each publication once and in order, or a word about it."""
 
 from __future__ import annotations
 

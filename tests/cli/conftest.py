@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
+    import socket
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
@@ -23,6 +24,14 @@ PATIENCE_SECONDS: Final = 20
 # With these, output would have colours, or another width, wherever it goes.
 _TERMINAL: Final = ("COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "TERMINAL_WIDTH")
 
+# As systemd does: the socket is descriptor 3, and who it is for is said by process id.
+_ACTIVATE: Final = """
+import os, sys
+os.dup2({}, 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES="gateway")
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -30,6 +39,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in _TERMINAL:
         monkeypatch.delenv(name, raising=False)
+    (tmp_path / "runtime").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
     return tmp_path
 
 
@@ -163,15 +174,25 @@ class Running:
 
 @pytest.fixture
 async def run(folder: Path) -> AsyncIterator[Callable[..., Awaitable[Running]]]:
-    """A function that starts `gateway run`; what it started has ended when the test has."""
+    """A function that starts `gateway run`; what it started has ended when the test has.
+
+    With a socket `held` it is started as systemd does that holds one.
+    """
     started: list[Running] = []
 
-    async def run(*arguments: str, environ: Mapping[str, str] | None = None) -> Running:
+    async def run(
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        command: str = "run",
+        held: socket.socket | None = None,
+    ) -> Running:
+        activate = ("-c", _ACTIVATE.format(held.fileno())) if held is not None else ()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "gateway", "run", *arguments),
+            *(*activate, "-m", "gateway", command, *arguments),
             cwd=folder,
             env=os.environ | (environ or {}),
+            pass_fds=() if held is None else (held.fileno(),),
             stdout=PIPE,
             stderr=PIPE,
             start_new_session=True,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.broker.contract import BrokerUnavailableError, HistoryPolicy, Position, Publication
+from gateway.broker.contract import BrokerUnavailableError, History, HistoryPolicy, Position, Publication
 from gateway.broker.memory import MemoryBroker
 from gateway.core.trackers import Trackers
 from gateway.observe.logs import make_logger
@@ -17,7 +17,7 @@ from gateway.observe.metrics import Metrics
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from gateway.broker.contract import Deliver, History
+    from gateway.broker.contract import Deliver
 
 POLICY = HistoryPolicy("*", 10, 60)
 
@@ -236,3 +236,69 @@ async def test_held_before_there_is_a_member(followed: Followed) -> None:
     with followed.trackers.held(["other"]):
         followed.trackers.subscribe("other")
     assert followed.trackers.get("other") is not None
+
+
+async def test_an_engine_that_could_not_be_asked_at_first(followed: Followed) -> None:
+    """Members who came then are told before they get the first publication: others may belong before it."""
+    followed.trackers.unsubscribe("room")
+    followed.broker.broken = True
+    followed.trackers.subscribe("room")
+    await followed.settle()
+    followed.publish("a", "b")
+    assert followed.seen == ["gap", "a", "b"]
+    assert followed.metrics.publication_gaps == 1
+
+
+async def test_some_that_may_be_lost(followed: Followed) -> None:
+    """Where they belong members are told, and whoever comes back from before is not recovered."""
+    followed.publish("a", "b")
+    tracker = followed.trackers["room"]
+    former = tracker.position
+    assert former is not None
+    followed.trackers.deliver(Publication("room", "", None, None, 3, 2, former.epoch, lost=True))
+    followed.trackers.deliver(Publication("room", "c", None, None, 4, 3, former.epoch))
+    assert followed.seen == ["a", "b", "gap", "c"]
+    tracker.begin_mirror()
+    kept = [Publication("room", "", None, None, 3, 2, former.epoch, lost=True)]
+    kept.append(Publication("room", "c", None, None, 4, 3, former.epoch))
+    tracker.mirror(History(tuple(kept), Position(4, former.epoch), 2, whole=False))
+    assert tracker.missed(former) is None
+    assert tracker.missed(Position(3, former.epoch)) == kept[1:]
+
+
+async def test_whoever_has_more_than_this_node(followed: Followed) -> None:
+    """A client that comes from a node that was faster is not behind: what lies between is asked for."""
+    followed.publish("a", "b")
+    tracker = followed.trackers["room"]
+    since = tracker.position
+    assert since is not None
+    with followed.trackers.held(["room"]) as trackers:
+        await followed.trackers.prepare(trackers, {"room": Position(since.offset - 1, since.epoch)})
+        assert tracker.mirrored
+        followed.publish("c", "d", lose="cd")
+        ahead = Position(since.offset + 1, since.epoch)
+        await followed.trackers.prepare(trackers, {"room": ahead})
+        missed = tracker.missed(ahead)
+    assert followed.seen == ["a", "b", "c", "d"]
+    assert missed is not None
+    assert [one.message for one in missed] == ["d"]
+
+
+async def test_whoever_comes_back_first(followed: Followed) -> None:
+    """A client that nobody was here before is recovered, though others publish while the engine is asked."""
+    followed.publish("a", "b")
+    since = followed.trackers["room"].position
+    assert since is not None
+    followed.trackers.unsubscribe("room")
+    followed.broker.answers.clear()
+    with followed.trackers.held(["room"]) as trackers:
+        preparing = asyncio.ensure_future(
+            followed.trackers.prepare(trackers, {"room": Position(since.offset - 1, since.epoch)})
+        )
+        await followed.settle()
+        followed.publish("c")
+        followed.broker.answers.set()
+        await preparing
+        missed = trackers[0].missed(Position(since.offset - 1, since.epoch))
+    assert missed is not None
+    assert [one.message for one in missed] == ["b", "c"]

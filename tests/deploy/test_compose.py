@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from shipped import DEPLOY, SECRETS, document
 
-from gateway.app import prepare
+from gateway.app.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from shipped import DEPLOY, SECRETS
 
-from gateway.app import prepare
+from gateway.app.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from shipped import DEPLOY, SECRETS, manifest, manifests
 
-from gateway.app import prepare
+from gateway.app.prepare import prepare
 from gateway.observe.families import FAMILIES, Kind
 
 if TYPE_CHECKING:

@@ -93,7 +93,7 @@ def test_readiness_watchdog_and_end_are_systemds() -> None:
 
 def test_limits_let_the_configuration_be_reached() -> None:
     """Descriptors and the queues of socket and kernel are as much as the image's file asks for."""
-    from gateway.app import prepare  # noqa: PLC0415 - only here
+    from gateway.app.prepare import prepare  # noqa: PLC0415 - only here
 
     listen = prepare(DEPLOY / "gateway.yaml", SECRETS).config.listen
     lines = (UNITS / "gateway.sysctl").read_text("utf-8").splitlines()

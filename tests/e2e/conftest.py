@@ -221,17 +221,22 @@ async def window(browser: Browser) -> AsyncIterator[BrowserContext]:
 async def open_page(window: BrowserContext) -> AsyncIterator[Callable[..., Awaitable[Tab]]]:
     """Give a function that opens a page in a new tab and waits until it is connected.
 
-    Its arguments are the URL, and `prepare`, which is called with the tab before it loads the page.
+    Its arguments are the URL; `prepare`, which is called with the tab before it loads the page; and `ready`,
+    which waits in place of `Tab.connected`.
     """
     tabs: list[Tab] = []
 
-    async def start(url: str, prepare: Callable[[Page], Awaitable[None]] | None = None) -> Tab:
+    async def start(
+        url: str,
+        prepare: Callable[[Page], Awaitable[None]] | None = None,
+        ready: Callable[[Tab], Awaitable[None]] = Tab.connected,
+    ) -> Tab:
         tab = Tab(await window.new_page())
         tabs.append(tab)
         if prepare is not None:
             await prepare(tab.page)
         await tab.page.goto(url)
-        await tab.connected()
+        await ready(tab)
         return tab
 
     yield start

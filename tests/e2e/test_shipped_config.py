@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from gateway.app import prepare
+from gateway.app.prepare import prepare
 from gateway.config.models import GatewayConfig
 
 if TYPE_CHECKING:
@@ -67,13 +67,14 @@ async def test_command_serves_it_and_ends_cleanly() -> None:
     )
     try:
         async with asyncio.timeout(30):
-            printed = [(await process.stdout.readline()).decode().split() for _ in range(4)]
+            printed = [(await process.stdout.readline()).decode().split() for _ in range(5)]
             page = printed[0][1]
             assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", page)
             base = page.replace("http", "ws", 1)
             assert printed == [
                 ["page", page],
                 ["ws", f"{base}live"],
+                ["ws", f"{base}live/notes/ws"],
                 ["ws", f"{base}echo"],
                 ["ws", f"{base}chat/{{room}}"],
             ]
@@ -86,7 +87,7 @@ async def test_command_serves_it_and_ends_cleanly() -> None:
             _, logged = await process.communicate()
         assert process.returncode == 0
         events = [json.loads(line)["event"] for line in logged.splitlines()]
-        assert events == ["started", "stopping", "stopped"]
+        assert sorted(events) == ["connection_closed", "started", "stopped", "stopping"]
     finally:
         if process.returncode is None:
             process.kill()

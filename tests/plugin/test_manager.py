@@ -97,10 +97,10 @@ class TestFinding:
 
     def test_the_shipped_plugins_are_installed(self) -> None:
         """The plugins of the repository are found in its environment, by their own distributions."""
-        manager, problems = loaded("echo", "live", "chat")
+        manager, problems = loaded("echo", "live", "chat", "webhook")
         assert problems == []
         found = {plugin.name: plugin.distribution for plugin in manager.plugins}
-        assert found == {"chat": "gateway-chat", "echo": "gateway-echo", "live": "gateway-live"}
+        assert found == {name: f"gateway-{name}" for name in ("chat", "echo", "live", "webhook")}
 
 
 class TestRefusing:

@@ -25,7 +25,8 @@ from gateway.config.models.groups import GroupPolicy, HistoryConfig, ResumeConfi
 from gateway.config.models.limits import Overflow, RateAction, RouteLimits
 from gateway.config.models.listen import ListenConfig, LogConfig
 from gateway.config.models.metrics import MetricsConfig
-from gateway.config.models.root import GatewayConfig, PluginConfig
+from gateway.config.models.plugin import BreakerConfig, PluginConfig, PluginLimits
+from gateway.config.models.root import GatewayConfig
 from gateway.config.models.route import HandlerUse, RouteConfig
 from gateway.config.models.tls import CertificateFiles, NamedCertificate, TlsConfig
 from gateway.config.models.ways.cookie import CookieWayConfig, SignedCookieConfig
@@ -42,6 +43,7 @@ __all__ = [
     "ApiConfig",
     "ApiToken",
     "AuthenticationConfig",
+    "BreakerConfig",
     "BrokerTlsConfig",
     "CertificateFiles",
     "CompressionConfig",
@@ -67,6 +69,7 @@ __all__ = [
     "Overflow",
     "PluginBrokerConfig",
     "PluginConfig",
+    "PluginLimits",
     "RateAction",
     "ResumeConfig",
     "RevocationConfig",

@@ -32,8 +32,8 @@ class AdminConfig(ConfigModel):
         ge=0,
         le=65_535,
         description="TCP port of a listener that alone serves `/api`, `/metrics` and the dashboard at "
-        "`/admin`, in plain HTTP; 0 takes a free one. The default, null: there is no dashboard, and the other "
-        "two are served where clients connect.",
+        "`/admin`, in plain HTTP; 0 takes a free one. The default, null: there is no dashboard, and the "
+        "other two are served where clients connect.",
     )
     session_seconds: Number = Field(
         default=28_800,

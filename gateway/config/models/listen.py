@@ -141,6 +141,13 @@ class LogConfig(ConfigModel):
         default="json",
         description="Form of a log line: `json` for machines, one object a line, or `console` for people.",
     )
+    block_warning_seconds: Number = Field(
+        default=0.5,
+        ge=0,
+        le=DAY,
+        description="Seconds for which a plugin may hold up an event loop before a warning names it, with "
+        "file and line. 0 never warns.",
+    )
     levels: Annotated[Mapping[Name, Literal["debug", "info", "warning", "error"]], EMPTY_WHEN_NULL] = Field(
         default_factory=dict,
         description="Lowest levels of single loggers, by name: the gateway's own, as `gateway.connections`, "

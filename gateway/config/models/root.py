@@ -17,12 +17,13 @@ from pydantic import (
 
 from gateway.config.models.access import ApiConfig, AuthenticationConfig, RevocationConfig
 from gateway.config.models.admin import AdminConfig
-from gateway.config.models.base import EMPTY_WHEN_NULL, ConfigModel, Finding, Flag, Name, raise_findings
+from gateway.config.models.base import EMPTY_WHEN_NULL, ConfigModel, Finding, Name, raise_findings
 from gateway.config.models.broker import AnyBrokerConfig, MemoryBrokerConfig
 from gateway.config.models.group_rules import pattern_findings, resume_findings
 from gateway.config.models.groups import GroupPolicy, ResumeConfig
 from gateway.config.models.listen import ListenConfig, LogConfig
 from gateway.config.models.metrics import MetricsConfig
+from gateway.config.models.plugin import PluginConfig  # noqa: TC001  (pydantic evaluates annotations)
 from gateway.config.models.route import RouteConfig
 from gateway.config.models.rules import (
     address_findings,
@@ -40,20 +41,6 @@ def _no_entries_when_null(value: Any) -> Any:
 
 
 _NO_ENTRIES_WHEN_NULL = BeforeValidator(_no_entries_when_null)
-
-
-class PluginConfig(ConfigModel):
-    """Settings of one installed plugin."""
-
-    enabled: Flag = Field(
-        default=True,
-        description="Whether the plugin is used. Default: yes, as without this entry.",
-    )
-    options: Annotated[Mapping[str, Any], EMPTY_WHEN_NULL] = Field(
-        default_factory=dict,
-        repr=False,
-        description="Options of the plugin, checked against its own model. Default: none set.",
-    )
 
 
 class GatewayConfig(ConfigModel):
@@ -109,12 +96,18 @@ class GatewayConfig(ConfigModel):
         description="Path of the folder in which the embedded broker keeps its data, made at the start. The "
         "default, null, is a temporary folder that ends with the gateway.",
     )
+    runtime_folder: Path | None = Field(
+        default=None,
+        description="Path of the folder by which `gateway stop`, `reload` and `status` find the running gateway, "
+        "made at the start. The default, null, is a folder of this file's own below $XDG_RUNTIME_DIR/gateway, "
+        "/run/gateway where that may be written to, or the temporary folder.",
+    )
     plugins: Annotated[Mapping[Name, Annotated[PluginConfig, EMPTY_WHEN_NULL]], EMPTY_WHEN_NULL] = Field(
         default_factory=dict,
         description="Settings of installed plugins, by the plugin's name. Default: none set, all enabled.",
     )
 
-    @field_validator("data_folder", mode="after")
+    @field_validator("data_folder", "runtime_folder", mode="after")
     @classmethod
     def _from_folder_of_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         folder = (info.context or {}).get("folder")

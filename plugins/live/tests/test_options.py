@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from gateway_live import LiveOptions, PageOptions
+from gateway_live import LiveOptions, NotesOptions, PageOptions
 
 
 def test_pushing_is_off_unless_said() -> None:
@@ -37,6 +37,9 @@ def test_bad_handler_option_is_refused(options: dict[str, object]) -> None:
         {"figures_path": "/live/<name>"},
         {"assets_path": '/"><script>'},
         {"socket_path": "/live?token=x"},
+        {"notes_path": "/notes?x"},
+        {"notes_socket_path": None},
+        {"notes_group": "$everyone"},
         {"console_sources": ["*"]},
         {"console_sources": ["wss://a.example; script-src *"]},
     ],
@@ -47,7 +50,14 @@ def test_bad_page_option_is_refused(options: dict[str, object]) -> None:
         PageOptions.model_validate(options)
 
 
-@pytest.mark.parametrize("model", [LiveOptions, PageOptions])
-def test_every_option_says_what_it_means(model: type[LiveOptions | PageOptions]) -> None:
+@pytest.mark.parametrize("options", [{"group": "a b"}, {"max_text_bytes": 0}, {"max_text_bytes": 5000}])
+def test_bad_option_of_notes_is_refused(options: dict[str, object]) -> None:
+    """A group is a plain name, and a note is not empty and not long."""
+    with pytest.raises(ValidationError):
+        NotesOptions.model_validate(options)
+
+
+@pytest.mark.parametrize("model", [LiveOptions, NotesOptions, PageOptions])
+def test_every_option_says_what_it_means(model: type[LiveOptions | NotesOptions | PageOptions]) -> None:
     """The reference is made from the models, so no field is without a description."""
     assert all(field.description for field in model.model_fields.values())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway_live import PageOptions
-from gateway_live.page import content_security_policy, load_assets, render_page
+from gateway_live.page import content_security_policy, load_assets, load_template, render_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,8 +49,20 @@ class Elements(HTMLParser):
 
 @pytest.fixture
 def page() -> Elements:
-    """The page with default options."""
-    return Elements(render_page(PageOptions()).body.decode())
+    """The page with default options, but for a page of notes."""
+    return Elements(render_page(PageOptions(notes_path="/live/notes")).body.decode())
+
+
+@pytest.fixture
+def notes() -> Elements:
+    """The page of notes, as it ships."""
+    return Elements(load_template("notes.html").template.replace("$assets", "/live/assets"))
+
+
+@pytest.fixture(params=["page", "notes"])
+def either(request: pytest.FixtureRequest, page: Elements, notes: Elements) -> Elements:
+    """Each of the pages."""
+    return page if request.param == "page" else notes
 
 
 @pytest.fixture
@@ -65,38 +77,38 @@ def test_page_has_the_promised_ids(page: Elements) -> None:
     assert len(page.ids) == len(set(page.ids))
 
 
-def test_scripts_find_their_elements(page: Elements, assets: Mapping[str, Asset]) -> None:
-    """Each id that a module asks for by its full name is on the page."""
+def test_scripts_find_their_elements(page: Elements, notes: Elements, assets: Mapping[str, Asset]) -> None:
+    """Each id that a module asks for by its full name is on one of the pages."""
     code = "".join(
         asset.body.decode() for name, asset in assets.items() if name.endswith(".js") and "/" not in name
     )
     asked = set(re.findall(r'byId\("([a-z-]+)"\)', code))
     assert len(asked) > 15
-    assert asked <= set(page.ids)
+    assert asked <= {*page.ids, *notes.ids}
 
 
-def test_nothing_is_inline(page: Elements) -> None:
-    """The policy forbids inline scripts, styles and handlers, so the page has none."""
-    for tag, attributes in page.found:
+def test_nothing_is_inline(either: Elements) -> None:
+    """The policy forbids inline scripts, styles and handlers, so no page has any."""
+    for tag, attributes in either.found:
         assert tag != "style"
         assert tag != "script" or attributes["src"]
         assert "style" not in attributes
         assert not [name for name in attributes if name.startswith("on")]
 
 
-def test_every_field_has_a_label(page: Elements) -> None:
+def test_every_field_has_a_label(either: Elements) -> None:
     """A screen reader names each field by its label; radios and boxes are wrapped in theirs."""
-    labelled = {attributes.get("for") for tag, attributes in page.found if tag == "label"}
-    fields = [attributes for tag, attributes in page.found if tag in {"input", "select"}]
+    labelled = {attributes.get("for") for tag, attributes in either.found if tag == "label"}
+    fields = [attributes for tag, attributes in either.found if tag in {"input", "select"}]
     assert all(field["id"] in labelled for field in fields if field.get("type") not in {"radio", "checkbox"})
 
 
-def test_page_asks_only_for_assets_that_are_there(page: Elements, assets: Mapping[str, Asset]) -> None:
-    """Each script, style and image of the page is an asset of the package."""
+def test_page_asks_only_for_assets_that_are_there(either: Elements, assets: Mapping[str, Asset]) -> None:
+    """Each script, style and image of a page is an asset of the package."""
     prefix = "/live/assets/"
     asked = [
         attributes.get("src") or attributes["href"]
-        for tag, attributes in page.found
+        for tag, attributes in either.found
         if tag in {"script", "link", "img"}
     ]
     assert len(asked) > 4
@@ -138,6 +150,13 @@ def test_paths_reach_the_page() -> None:
     body = next(attributes for tag, attributes in elements if tag == "body")
     assert body == {"data-socket-path": "/s", "data-figures-path": "/f.json", "data-console-path": "/c"}
     assert ("script", {"src": "/a/main.js", "type": "module"}) in elements
+
+
+def test_card_leads_to_the_notes() -> None:
+    """Where there is a page of notes, the page links to it; elsewhere it says nothing of it."""
+    link = ("a", {"class": "button", "href": "/there"})
+    assert link in Elements(render_page(PageOptions(notes_path="/there")).body.decode()).found
+    assert b"notes" not in render_page(PageOptions()).body
 
 
 def test_policy_allows_named_sources_only() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from gateway_live import LiveHandler, LivePlugin, PageOptions, plugin
+from gateway_live import LiveHandler, LivePlugin, NotesHandler, PageOptions, plugin
 from gateway_live.figures import Figures
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ def test_entry_point_names_the_plugin() -> None:
 
 
 def test_hooks_name_handler_and_options() -> None:
-    """The gateway learns the handler's name and the model of the options."""
-    assert LivePlugin().gateway_handlers() == {"live": LiveHandler}
+    """The gateway learns the handlers' names and the model of the options."""
+    assert LivePlugin().gateway_handlers() == {"live": LiveHandler, "notes": NotesHandler}
     assert LivePlugin().gateway_options() is PageOptions
 
 

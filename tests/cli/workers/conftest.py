@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
 PATIENCE_SECONDS: Final = 20
+
+# The module of clients is none of a package.
+sys.path.insert(0, str(Path(__file__).parent))
 
 # A handler that tells who serves, and does what it is told to.
 SOURCE: Final = """
@@ -145,16 +149,16 @@ async def crew(
     write: Callable[[str], Path],
     run: Callable[..., Awaitable[Any]],
 ) -> Callable[..., Awaitable[Crew]]:
-    """A function that starts a gateway with two workers, with more settings of `listen`, or `more` sections.
+    """A function that starts a gateway, with more settings of `listen`, or `more` sections.
 
-    What it started has ended when the test has, by the fixture `run`.
+    It has two workers unless it is told. What it started has ended when the test has, by the fixture `run`.
     """
     install("crew-plugin", "crew", SOURCE)
 
-    async def crew(*settings: str, ready: bool = True, more: str = "") -> Crew:
+    async def crew(*settings: str, workers: int = 2, ready: bool = True, more: str = "") -> Crew:
         with socket.create_server(("127.0.0.1", 0)) as free:
             address = free.getsockname()
-        listen = ("workers: 2", "drain_seconds: 0", f"port: {address[1]}", *settings)
+        listen = (f"workers: {workers}", "drain_seconds: 0", f"port: {address[1]}", *settings)
         write(YAML.format(listen=", ".join(listen)) + f"    {more}\n")
         # What a gateway leaves that is killed goes with the folder.
         gateway = Crew(await run(environ={"TMPDIR": str(folder)}), address)

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
+from many import Figures, read_figures
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,22 +18,6 @@ if TYPE_CHECKING:
 OPENED = ("gateway_connections_opened_total", "/crew")
 IN = ("gateway_messages_total", "in")
 PATIENCE_SECONDS = 20
-
-Figures = dict[tuple[str, ...], float]
-
-
-async def read(crew: Any) -> Figures:
-    """Read the figures over a TCP connection of its own, so that any worker may answer."""
-    url = f"http://127.0.0.1:{crew.address[1]}/metrics"
-    async with aiohttp.ClientSession() as http, http.get(url) as response:
-        assert response.status == 200
-        text = await response.text()
-    return {
-        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if family.type != "histogram"
-    }
 
 
 class Reader:
@@ -46,7 +30,7 @@ class Reader:
 
     async def read(self) -> Figures:
         """Read once."""
-        figures = await read(self.crew)
+        figures = await read_figures(self.crew.address)
         for key, value in self.last.items():
             if key[0].endswith("_total"):
                 assert figures[key] >= value, key
@@ -138,7 +122,7 @@ async def test_a_worker_that_hangs_does_not_hold_the_figures_up(crew: Callable[.
         for _ in range(100):
             try:
                 async with asyncio.timeout(0.5):
-                    figures = await read(gateway)
+                    figures = await read_figures(gateway.address)
             except TimeoutError:
                 continue  # this TCP connection has reached the one that hangs
             assert figures[OPENED] == before[OPENED]

@@ -99,7 +99,8 @@ async def test_one_worker_serves_it(
     assert (await running.logged("started"))["unix"] == path.name
     headers = {"X-Forwarded-For": "192.0.2.7"}
     async with unix_connect(str(path), uri="ws://localhost/who", additional_headers=headers) as client:
-        assert json.loads(await client.recv()) == [running.process.pid, "192.0.2.7"]
+        worker = (await running.logged("worker_started"))["pid"]
+        assert json.loads(await client.recv()) == [worker, "192.0.2.7"]
     reader, writer = await asyncio.open_unix_connection(str(path))
     with closing(writer):
         writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Plain HTTP: the newest figures for clients that poll, and the page."""
+"""Plain HTTP: the newest figures for clients that poll, and the pages."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from sanic import Blueprint, HTTPResponse
 from sanic.exceptions import NotFound
 
 from gateway_live import messages
-from gateway_live.page import content_security_policy, load_assets, render_page
+from gateway_live.figures import Figures
+from gateway_live.notes_page import NotesPage
+from gateway_live.page import HTML, content_security_policy, load_assets, render_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sanic import Request
 
-    from gateway_live.figures import Figures
+    from gateway import Node
     from gateway_live.options import PageOptions
     from gateway_live.page import Asset
 
@@ -30,9 +32,10 @@ HARDENING: Final[Mapping[str, str]] = {
 }
 
 
-def make_blueprint(options: PageOptions, figures: Figures) -> Blueprint:
-    """Make the blueprint: the figures always, the page and its assets unless `page_path` is `None`."""
+def make_blueprint(options: PageOptions, node: Node) -> Blueprint:
+    """Make the blueprint: the figures always, the pages that have a path, and their assets."""
     blueprint = Blueprint("gateway_live")
+    figures = Figures.of(node)
 
     async def newest(_: Request) -> HTTPResponse:
         return HTTPResponse(
@@ -44,19 +47,35 @@ def make_blueprint(options: PageOptions, figures: Figures) -> Blueprint:
     blueprint.add_route(newest, options.figures_path, methods=READING, name="figures")
     if options.page_path is not None:
         _add_page(blueprint, options, options.page_path)
+    if options.notes_path is not None:
+        _add_notes(blueprint, options, options.notes_path, NotesPage(options, node))
+    if options.page_path is not None or options.notes_path is not None:
+        _add_assets(blueprint, options)
     return blueprint
 
 
 def _add_page(blueprint: Blueprint, options: PageOptions, page_path: str) -> None:
-    assets = load_assets()
     page = render_page(options)
-    page_headers = {
-        "content-security-policy": content_security_policy(options),
-        "cross-origin-opener-policy": "same-origin",
-    }
+    headers = _page_headers(options)
 
     async def show_page(request: Request) -> HTTPResponse:
-        return _answer(request, page, page_headers)
+        return _answer(request, page, headers)
+
+    blueprint.add_route(show_page, page_path, methods=READING, name="page")
+
+
+def _add_notes(blueprint: Blueprint, options: PageOptions, notes_path: str, page: NotesPage) -> None:
+    # The position that is in it is of this moment, and has an end: no cache may keep it.
+    headers = {**HARDENING, **_page_headers(options), "cache-control": "no-store"}
+
+    async def show_notes(_: Request) -> HTTPResponse:
+        return HTTPResponse(await page.render(), headers=headers, content_type=HTML)
+
+    blueprint.add_route(show_notes, notes_path, methods=READING, name="notes")
+
+
+def _add_assets(blueprint: Blueprint, options: PageOptions) -> None:
+    assets = load_assets()
 
     async def show_asset(request: Request, name: str) -> HTTPResponse:
         asset = assets.get(name)
@@ -64,9 +83,15 @@ def _add_page(blueprint: Blueprint, options: PageOptions, page_path: str) -> Non
             raise NotFound("no such asset")
         return _answer(request, asset, {})
 
-    blueprint.add_route(show_page, page_path, methods=READING, name="page")
     below = f"{options.assets_path.rstrip('/')}/<name:path>"
     blueprint.add_route(show_asset, below, methods=READING, name="asset")
+
+
+def _page_headers(options: PageOptions) -> Mapping[str, str]:
+    return {
+        "content-security-policy": content_security_policy(options),
+        "cross-origin-opener-policy": "same-origin",
+    }
 
 
 def _answer(request: Request, asset: Asset, headers: Mapping[str, str]) -> HTTPResponse:

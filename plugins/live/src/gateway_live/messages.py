@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypedDict, TypeVar
 
 import pydantic
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EVERYONE",
+    "ConsumerId",
     "Hello",
     "MessageError",
     "Push",
@@ -23,8 +24,12 @@ __all__ = [
     "parse",
     "push",
     "pushed",
+    "read",
     "snapshot",
+    "write",
 ]
+
+Shape = TypeVar("Shape")
 
 EVERYONE: Final = "everyone"
 """The addressee of a push to all; no consumer may call itself so."""
@@ -98,28 +103,46 @@ def parse(message: str | bytes) -> Hello | Push:
     Raises:
         MessageError: If it is binary, not JSON, of an unknown type, or a field is missing or wrong.
     """
+    return read(message, INCOMING, "hello or push")
+
+
+def read(message: str | bytes, shape: pydantic.TypeAdapter[Shape], expected: str) -> Shape:
+    """Read a client's message of some shape.
+
+    Args:
+        message: The message.
+        shape: What it should be.
+        expected: Names the types that there are.
+
+    Raises:
+        MessageError: As `parse`.
+    """
     if not isinstance(message, str):
         raise MessageError("a binary message, expected JSON as text")
     try:
-        return INCOMING.validate_json(message)
+        return shape.validate_json(message)
     except pydantic.ValidationError as exc:
-        raise MessageError(_describe(exc)) from None
+        raise MessageError(_describe(exc, expected)) from None
 
 
-def _describe(invalid: pydantic.ValidationError) -> str:
+def _describe(invalid: pydantic.ValidationError, expected: str) -> str:
     first = invalid.errors(include_url=False, include_context=False, include_input=False)[0]
     kind, place = first["type"], first["loc"]
     if kind == "json_invalid":
         return "not JSON"
-    if kind in {"union_tag_invalid", "union_tag_not_found", "model_attributes_type"} or not place:
-        return "unknown type, expected hello or push"
+    if (
+        kind in {"union_tag_invalid", "union_tag_not_found", "model_attributes_type"}
+        or not place
+        or place[-1] == "type"
+    ):
+        return f"unknown type, expected {expected}"
     problem = "missing" if kind == "missing" else "not valid"
     return f"{place[-1]}: {problem}"
 
 
 def figures(sample: Sample) -> str:
     """Write a sample: pushed to every connection, and the answer to every poll."""
-    return _write({"type": "figures", **sample})
+    return write({"type": "figures", **sample})
 
 
 def snapshot(connection: str, *, interval_seconds: float, allow_push: bool, samples: Iterable[Sample]) -> str:
@@ -128,7 +151,7 @@ def snapshot(connection: str, *, interval_seconds: float, allow_push: bool, samp
     The samples come as rows under one list of field names: sixty of them take 4 KB so, and 12 KB as objects,
     which counts when a gateway restarts and all its clients come back at once.
     """
-    return _write(
+    return write(
         {
             "type": "snapshot",
             "connection": connection,
@@ -142,23 +165,24 @@ def snapshot(connection: str, *, interval_seconds: float, allow_push: bool, samp
 
 def hello(consumer: str, *, connection: str, at: float | None, now: float) -> str:
     """Write the answer to a hello: whom the connection now is, and the gateway's time (s since 1970)."""
-    return _write({"type": "hello", "consumer": consumer, "connection": connection, "at": at, "now": now})
+    return write({"type": "hello", "consumer": consumer, "connection": connection, "at": at, "now": now})
 
 
 def push(sender: str | None, to: str, text: str) -> str:
     """Write a pushed text for its receivers; the sender is a consumer id, or `None` if it named none."""
-    return _write({"type": "push", "from": sender, "to": to, "text": text})
+    return write({"type": "push", "from": sender, "to": to, "text": text})
 
 
 def pushed(to: str, receivers: int) -> str:
     """Write what became of a push: how many connections of this node got it."""
-    return _write({"type": "pushed", "to": to, "receivers": receivers})
+    return write({"type": "pushed", "to": to, "receivers": receivers})
 
 
 def error(text: str) -> str:
     """Write what was wrong with a client's message."""
-    return _write({"type": "error", "error": text})
+    return write({"type": "error", "error": text})
 
 
-def _write(value: object) -> str:
+def write(value: object) -> str:
+    """Write a message, as JSON without needless spaces."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

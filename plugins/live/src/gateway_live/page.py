@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 
     from gateway_live.options import PageOptions
 
-__all__ = ["Asset", "content_security_policy", "load_assets", "render_page"]
+__all__ = ["HTML", "Asset", "content_security_policy", "load_assets", "load_template", "render_page"]
 
 CONTENT_TYPES: Final[Mapping[str, str]] = {
     "css": "text/css; charset=utf-8",
-    "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
     "LICENSE": "text/plain; charset=utf-8",
 }
-"""By the end of the file's name. A file of another kind is not served."""
+"""By the end of the file's name. A file of another kind, such as a template, is not served."""
+
+HTML: Final = "text/html; charset=utf-8"
 
 TEMPLATE: Final = "index.html"
+NOTES_CARD: Final = "notes-card.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,23 @@ def load_assets() -> dict[str, Asset]:
 
 def render_page(options: PageOptions) -> Asset:
     """Make the page for these options: the paths are all that it is told."""
-    template = Template((files("gateway_live") / "page" / TEMPLATE).read_text("utf-8"))
-    text = template.substitute(
+    card = ""
+    if options.notes_path is not None:
+        card = load_template(NOTES_CARD).substitute(notes_path=html.escape(options.notes_path))
+    text = load_template(TEMPLATE).substitute(
         assets=html.escape(options.assets_path.rstrip("/")),
         page_path=html.escape(options.page_path or "/"),
         socket_path=html.escape(options.socket_path),
         figures_path=html.escape(options.figures_path),
         console_path=html.escape(options.console_path),
+        notes_card=card,
     )
-    return Asset(text.encode(), CONTENT_TYPES["html"])
+    return Asset(text.encode(), HTML)
+
+
+def load_template(name: str) -> Template:
+    """Read a template of the package."""
+    return Template((files("gateway_live") / "page" / name).read_text("utf-8"))
 
 
 def content_security_policy(options: PageOptions) -> str:
@@ -90,5 +100,5 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Asset]]:
             yield from _walk(entry, f"{path}/")
             continue
         content_type = CONTENT_TYPES.get(entry.name.rpartition(".")[2])
-        if content_type is not None and path != TEMPLATE:
+        if content_type is not None:
             yield path, Asset(entry.read_bytes(), content_type)

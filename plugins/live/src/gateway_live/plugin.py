@@ -8,6 +8,7 @@ from gateway import hookimpl
 from gateway_live.figures import Figures
 from gateway_live.handler import LiveHandler
 from gateway_live.http import make_blueprint
+from gateway_live.notes import NotesHandler
 from gateway_live.options import PageOptions
 
 if TYPE_CHECKING:
@@ -21,15 +22,15 @@ __all__ = ["LivePlugin", "plugin"]
 
 
 class LivePlugin:
-    """The plugin: the handler `live`, its figures over HTTP, and the page."""
+    """The plugin: the handlers `live` and `notes`, the figures over HTTP, and the pages."""
 
     def __init__(self) -> None:
         self._options = PageOptions()
 
     @hookimpl
     def gateway_handlers(self) -> Mapping[str, type[Handler[Any]]]:
-        """Name the handler."""
-        return {"live": LiveHandler}
+        """Name the handlers."""
+        return {"live": LiveHandler, "notes": NotesHandler}
 
     @hookimpl
     def gateway_options(self) -> type[Options]:
@@ -43,8 +44,8 @@ class LivePlugin:
 
     @hookimpl
     def gateway_blueprints(self, node: Node) -> Sequence[Blueprint]:
-        """Serve the figures and the page."""
-        return [make_blueprint(self._options, Figures.of(node))]
+        """Serve the figures and the pages."""
+        return [make_blueprint(self._options, node)]
 
     @hookimpl
     def gateway_stop(self, node: Node) -> None:

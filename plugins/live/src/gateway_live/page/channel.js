@@ -9,7 +9,7 @@ const STEADY_SECONDS = 5;
 /**
  * The page's own connection: it comes back by itself, with full jitter, until `stop` or until it is told to stay away.
  *
- * Events: `state` with detail `{state, code, reason, wasClean, delaySeconds}`, where state is one of
+ * Events: `state` with detail `{state, code, reason, wasClean, delaySeconds, why}`, where state is one of
  * `connecting`, `open`, `waiting` (a pause of `delaySeconds` before the next try), `stopped` (by this side) and
  * `refused` (closed with a code that forbids coming back); `message` with detail `{data}`; `sent` with detail
  * `{data, value}`.
@@ -23,17 +23,13 @@ export class Channel extends EventTarget {
   #silenceSeconds = Infinity;
 
   /**
-   * @param {string} url
+   * @param {string | () => string} url where to connect; a function is asked anew for each connection
    * @param {Backoff} [backoff]
    */
   constructor(url, backoff = new Backoff()) {
     super();
     this.#url = url;
     this.#backoff = backoff;
-  }
-
-  get url() {
-    return this.#url;
   }
 
   get state() {
@@ -56,6 +52,16 @@ export class Channel extends EventTarget {
     if (this.#state === "open" || this.#state === "connecting") return;
     if (this.#state !== "waiting") this.#backoff.reset();
     this.#connect();
+  }
+
+  /** Open the connection in so many seconds, and close it now if it is open; `why` tells what the pause is for. */
+  startIn(delaySeconds, why) {
+    const socket = this.#socket;
+    this.#forget();
+    this.#backoff.reset();
+    this.#enter("waiting", { delaySeconds, why });
+    this.#after("retry", delaySeconds, () => this.#connect());
+    socket?.close(1000, why);
   }
 
   /** Close the connection for good, until `start`. */
@@ -81,7 +87,7 @@ export class Channel extends EventTarget {
   #connect() {
     this.#forget();
     this.#enter("connecting");
-    const socket = new WebSocket(this.#url);
+    const socket = new WebSocket(typeof this.#url === "function" ? this.#url() : this.#url);
     this.#socket = socket;
     this.#after("opening", OPENING_TIMEOUT_SECONDS, () => this.#lose("the opening handshake took too long"));
     const listen = (name, act) =>

@@ -16,12 +16,14 @@ const NAMES = new Map([
   [1015, "TLS handshake failed"],
   [4401, "identity expired"],
   [4403, "identity revoked"],
+  [4409, "publications missed"],
   [4410, "disconnected"],
 ]);
 
-// Codes that tell of a fault or a restart that passes, or that other credentials may open the door again. All others
-// would meet the same answer: the conversation is over, this page broke a rule, or its credentials were withdrawn.
-const PASSING = new Set([1001, 1005, 1006, 1011, 1012, 1013, 1014, 4401]);
+// Codes that tell of a fault or a restart that passes, that other credentials may open the door again, or that a new
+// connection gets what this one missed. All others would meet the same answer: the conversation is over, this page broke
+// a rule, or its credentials were withdrawn.
+const PASSING = new Set([1001, 1005, 1006, 1011, 1012, 1013, 1014, 4401, 4409]);
 
 /** Name a close code: `1012 (service restart)`, or the bare number of a private code. */
 export function describeCode(code) {

@@ -12,22 +12,22 @@ export function showLink(channel) {
   const button = byId("link-button");
   let ticking = null;
 
-  const words = ({ state, code, reason }) => {
+  const words = ({ state, code, reason, why: pause }) => {
     const why = reason ? `${describeCode(code)}: ${reason}` : describeCode(code);
     return {
       connecting: () => "Connecting",
       open: () => "Connected",
-      waiting: () => `Closed with ${why}`,
+      waiting: () => pause ?? `Closed with ${why}`,
       stopped: () => "Stopped",
       refused: () => `Closed for good with ${why}`,
     }[state]();
   };
 
-  const count = (delaySeconds) => {
+  const count = (delaySeconds, words) => {
     const due = performance.now() + delaySeconds * 1000;
     const tick = () => {
       const left = Math.max(0, due - performance.now()) / 1000;
-      countdown.textContent = `next try in ${left.toFixed(1)} s`;
+      countdown.textContent = `${words} in ${left.toFixed(1)} s`;
     };
     tick();
     ticking = setInterval(tick, COUNTDOWN_MS);
@@ -37,10 +37,11 @@ export function showLink(channel) {
     clearInterval(ticking);
     countdown.textContent = "";
     pill.dataset.state = detail.state;
-    pill.title = detail.state === "waiting" ? `the pause was drawn as ${seconds(detail.delaySeconds)}` : "";
+    pill.title = detail.state === "waiting" && !detail.why ? `the pause was drawn as ${seconds(detail.delaySeconds)}` : "";
     text.textContent = words(detail);
-    if (detail.state === "waiting") count(detail.delaySeconds);
-    button.textContent = { open: "Stop", connecting: "Stop", waiting: "Try now" }[detail.state] ?? "Connect";
+    if (detail.state === "waiting") count(detail.delaySeconds, detail.why ? "connects" : "next try");
+    const now = detail.why ? "Connect now" : "Try now";
+    button.textContent = { open: "Stop", connecting: "Stop", waiting: now }[detail.state] ?? "Connect";
   });
 
   button.addEventListener("click", () => {

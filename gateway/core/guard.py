@@ -1,0 +1,238 @@
+"""What keeps one plugin from harming the others: bounds on its events, its breaker, its threads."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.config.models import PluginLimits
+from gateway.core.breaker import Breaker, Phase
+from gateway.core.owners import Owners
+from gateway.core.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterator, Mapping
+
+    from gateway.core.connection import Connection
+    from gateway.core.event_connection import EventConnection
+    from gateway.core.node import Node
+    from gateway.core.route import Route
+
+__all__ = ["Guard", "Guards"]
+
+_TELL_SECONDS: Final = 10.0
+
+
+class Guard:
+    """What keeps one plugin at a node from harming the others.
+
+    Nothing of it lies on the way of a message: it changes what its routes call, and only while the plugin is
+    stopped, or has as many events under way as it may have.
+
+    Args:
+        plugin: The plugin's name.
+        limits: What it may take.
+        node: The node.
+    """
+
+    def __init__(self, plugin: str, limits: PluginLimits, node: Node) -> None:
+        self.plugin = plugin
+        self.limits = limits
+        self.breaker = Breaker(limits.breaker)
+        self.routes: list[Route] = []
+        """Those on which it has a handler."""
+        self.under_way = 0
+        """Its events that wait for something, and among them those that wait for their turn."""
+        self.stops = 0
+        """How often it was stopped."""
+        self._node = node
+        self._held: dict[asyncio.Task[Any] | None, asyncio.Future[None]] = {}
+        self._threads: Threads | None = None
+        self._told_at = 0.0
+
+    # Events under way.
+
+    @property
+    def full(self) -> bool:
+        """Whether as many events are under way as may be."""
+        return self.under_way - len(self._held) >= self.limits.max_events_under_way
+
+    def begin(self) -> None:
+        """Note that an event waits."""
+        self.under_way += 1
+        if self.full:
+            for route in self.routes:
+                route.hold(self)
+
+    def end(self) -> None:
+        """Note that one waits no more: the next one has its turn."""
+        self.under_way -= 1
+        while self._held and not self.full:
+            turn = self._held.pop(next(iter(self._held)))
+            if not turn.done():
+                turn.set_result(None)
+        if not self.full:
+            for route in self.routes:
+                route.let_go(self)
+
+    def holds(self, task: asyncio.Task[Any] | None) -> bool:
+        """Tell whether an event waits for its turn."""
+        return task in self._held
+
+    async def in_turn(self, event: Awaitable[Any]) -> Any:
+        """Await what an event gave, when it is its turn."""
+        if self.full:
+            await self._turn(event)
+        return await event
+
+    async def among_others(
+        self, connection: EventConnection | None, event: Awaitable[Any], *, in_turn: bool = True
+    ) -> Any:
+        """Await what an event gave, where handlers of several plugins hear it, or where it has no connection.
+
+        Args:
+            connection: Whose event it is; `None` if it is of a group.
+            event: What the handler's method gave.
+            in_turn: Whether it has to wait for its turn.
+        """
+        if in_turn and self.full:
+            self.under_way += 1
+            try:
+                await self._turn(event)
+            except BaseException:
+                self.end()
+                raise
+        else:
+            self.begin()
+        seconds = self.limits.event_timeout_seconds
+        if connection is not None and seconds is not None:
+            connection.begin_deadline(seconds)
+        try:
+            return await event
+        finally:
+            self.end()
+            if connection is not None and seconds is not None:
+                connection.end_deadline(seconds)
+
+    async def _turn(self, event: Awaitable[Any]) -> None:
+        task = asyncio.current_task()
+        self._tell_held()
+        turn = self._held[task] = self._node.loop.create_future()
+        try:
+            await turn
+        except BaseException:
+            if asyncio.iscoroutine(event):
+                event.close()
+            raise
+        finally:
+            self._held.pop(task, None)
+        connection = None if task is None else self._node.event_tasks.get(task)
+        if connection is not None:
+            connection.begin_deadline()  # what it had was to wait for its turn
+
+    def _tell_held(self) -> None:
+        now = self._node.loop.time()
+        if now - self._told_at >= _TELL_SECONDS or not self._told_at:
+            self._told_at = now
+            self._node.log.warning(
+                "events_held_up",
+                logger="gateway.handlers",
+                plugin=self.plugin,
+                max_events_under_way=self.limits.max_events_under_way,
+            )
+
+    # Failures.
+
+    def fail(self, place: str) -> None:
+        """Note that an event has failed, at `file:line`."""
+        if not self.breaker.fail(self._node.clock.time()):
+            return
+        self.stops += 1
+        breaker = self.limits.breaker
+        for route in self.routes:
+            route.stop(self)
+        self._node.clock.call_later(breaker.pause_seconds, self.breaker.wait)
+        self._node.log.error(
+            "plugin_stopped",
+            logger="gateway.handlers",
+            plugin=self.plugin,
+            where=place,
+            failures=breaker.failures,
+            within_seconds=breaker.within_seconds,
+            pause_seconds=breaker.pause_seconds,
+        )
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it is stopped, or not known yet to work again."""
+        return self.breaker.phase is not Phase.WORKING
+
+    def succeed(self) -> None:
+        """Note that the event that was tried after a pause went well."""
+        if self.breaker.succeed():
+            for route in self.routes:
+                route.go_on(self)
+            self._node.log.info("plugin_works_again", logger="gateway.handlers", plugin=self.plugin)
+
+    def turn_away(self, connection: Connection) -> None:
+        """Close a connection with 1013, since the plugin is stopped."""
+        self._node.metrics.turned_away[self.plugin, "stopped"] += 1
+        connection.refuse_event("not working at the moment")
+
+    def turn_away_held(self, connection: Connection) -> None:
+        """Close a connection with 1013, since its turn did not come in time."""
+        self._node.metrics.turned_away[self.plugin, "events"] += 1
+        self._node.metrics.limits["max_events_under_way"] += 1
+        connection.refuse_event("too much is under way")
+
+    # Threads.
+
+    @property
+    def threads(self) -> Threads:
+        """Its threads; made at first use."""
+        if self._threads is None:
+            self._threads = Threads(self.plugin, self.limits.max_threads, self._node.loop)
+        return self._threads
+
+    @property
+    def thread_calls(self) -> tuple[int, int]:
+        """How many functions run in its threads, and how many wait for one."""
+        threads = self._threads
+        return (0, 0) if threads is None else (threads.running, threads.waiting)
+
+    def close(self) -> None:
+        """Let the threads go."""
+        if self._threads is not None:
+            self._threads.close()
+
+
+class Guards:
+    """The guards of a node, by the plugin's name.
+
+    Args:
+        node: The node.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._guards: dict[str, Guard] = {}
+        self.limits: Mapping[str, PluginLimits] = {}
+        """What gateway.yaml says, by the plugin's name; the others have the defaults."""
+        self.owners = Owners()
+        """Whose code it is."""
+
+    def __iter__(self) -> Iterator[Guard]:
+        return iter(tuple(self._guards.values()))
+
+    def of(self, plugin: str) -> Guard:
+        """Give a plugin's guard; made at first use."""
+        found = self._guards.get(plugin)
+        if found is None:
+            limits = self.limits.get(plugin)
+            found = self._guards[plugin] = Guard(plugin, limits or PluginLimits(), self._node)
+        return found
+
+    def close(self) -> None:
+        """Let all threads go."""
+        for guard in self._guards.values():
+            guard.close()

@@ -1,0 +1,239 @@
+"""Tests of a reload: nobody is refused, nothing is missed, and what is wrong changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from many import Client, open_one, read_figures
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+CLIENTS = 1000
+PATIENCE_SECONDS = 30
+OPENED = ("gateway_connections_opened_total", "/news")
+
+LIVELY = """
+    plugins: {{live: {{enabled: false}}}}
+    listen: {{port: {port}, workers: 2, drain_seconds: {drain}, backlog: 4096}}
+    metrics: {{public: true}}
+    api: {{tokens: [{{name: ops, token: a-token}}]}}
+    groups: [{{pattern: "news", history: {{size: 1000, seconds: 300}}}}]
+    routes:
+      - {{path: /news, allow_missing_origin: true, groups: [news], envelope: json}}
+"""
+
+
+class Traffic:
+    """Publications to the group all the while, and newcomers who open connections one after another."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.address = address
+        self.offsets: list[int] = []
+        self.newcomers = 0
+        self.refusals: list[str] = []
+        self.stopping = asyncio.Event()
+
+    async def publish(self) -> None:
+        """Publish, each time over a TCP connection of its own, until told to stop."""
+        url = f"http://127.0.0.1:{self.address[1]}/api/publish"
+        headers = {"Authorization": "Bearer a-token", "Connection": "close"}
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with aiohttp.ClientSession(connector=connector, headers=headers) as http:
+            while not self.stopping.is_set():
+                number = len(self.offsets)
+                async with http.post(url, json={"group": "news", "data": number}) as response:
+                    assert response.status == 200, await response.text()
+                    self.offsets.append((await response.json())["offset"])
+                await asyncio.sleep(0.05)
+
+    async def come(self) -> None:
+        """Open connections and end them until told to stop."""
+        while not self.stopping.is_set():
+            connection = await open_one(self.address, "/news")
+            self.newcomers += 1
+            if connection.refusal:
+                self.refusals.append(connection.refusal)
+            else:
+                connection.transport.abort()
+                await connection.ended
+
+
+async def test_nobody_is_refused_and_nothing_is_missed(
+    folder: Path,
+    write: Callable[[str], Path],
+    run: Callable[..., Awaitable[Any]],
+    command: Callable[..., Any],
+) -> None:
+    """A thousand clients come back over a reload under traffic: none is refused, each gets all there was."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = free.getsockname()
+    write(LIVELY.format(port=address[1], drain=1))
+    running = await run(environ={"TMPDIR": str(folder)})
+    await running.printed_lines(1)
+    traffic = Traffic(address)
+    clients = [Client(address, "/news") for _ in range(CLIENTS)]
+    leaving = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for client in clients:
+            tasks.create_task(client.live(leaving))
+        work = [tasks.create_task(each) for each in (traffic.publish(), traffic.come(), traffic.come())]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not all(client.opened for client in clients) or len(traffic.offsets) < 5:
+                await asyncio.sleep(0.02)
+        write(LIVELY.format(port=address[1], drain=2))
+        running.signal(signal.SIGHUP)
+        reloaded = await running.logged("reloaded")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not all(client.opened == 2 for client in clients if not client.refusals):
+                await asyncio.sleep(0.02)
+        traffic.stopping.set()
+        await asyncio.wait(work)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for client in clients:
+                while not client.offsets or client.offsets[-1] != traffic.offsets[-1]:
+                    client.take()
+                    await asyncio.sleep(0)
+        leaving.set()
+        # What the former workers counted stays, and none has died. Workers tell each other once a second.
+        opened = sum(client.opened for client in clients) + traffic.newcomers
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (figures := await read_figures(address))[OPENED] != opened:
+                assert figures[OPENED] < opened
+                await asyncio.sleep(0.1)
+        assert figures["gateway_workers_ended_total",] == 0
+        for client in clients:
+            assert client.connection is not None
+            client.connection.transport.abort()
+
+    assert [client.refusals for client in clients if client.refusals] == []
+    assert traffic.refusals == []
+    assert traffic.newcomers > 50
+    assert {code for client in clients for code in client.codes[:-1]} == {1012}
+    assert sum(client.unrecovered for client in clients) == 0
+    for client in clients:
+        begin = traffic.offsets.index(client.offsets[0])
+        assert client.offsets == traffic.offsets[begin:]
+    assert len([line for line in running.events if line["event"] == "worker_started"]) == 4
+    assert reloaded["changes"] == ["listen.drain_seconds changes from 1.0 to 2.0"]
+    running.signal(signal.SIGTERM)
+    assert await running.exit_status() == 0
+    assert running.session() == []
+    assert [line for line in running.events if line["level"] in {"warning", "error"}] == []
+
+
+@pytest.fixture
+def ask(command: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """A function that runs a command to its end, while the test goes on."""
+
+    async def ask(*arguments: str) -> Any:
+        return await asyncio.to_thread(command, *arguments)
+
+    return ask
+
+
+async def test_what_is_wrong_changes_nothing(
+    folder: Path, crew: Callable[..., Awaitable[Any]], ask: Callable[..., Awaitable[Any]]
+) -> None:
+    """A file with errors, a change that takes a restart, a plugin that fails: told, and all goes on."""
+    gateway = await crew(workers=1)
+    file = folder / "gateway.yaml"
+    good = file.read_text("utf-8")
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(gateway.connect())
+        former = int(await client.recv())
+        file.write_text(good.replace("handlers", "handlrs").replace("[crew]", "[crow]"), "utf-8")
+        done = await ask("reload")
+        assert done.returncode == 1
+        wrong = done.stderr.splitlines()
+        assert wrong[0].startswith("gateway.yaml:5:")
+        assert "handlrs" in wrong[0]
+        assert wrong[-1] == "not reloaded: the gateway goes on as before"
+        failed = await gateway.run.logged("reload_failed")
+        assert failed["problems"] == wrong[:-1]
+
+        port = str(gateway.address[1])
+        file.write_text(good.replace(port, "1").replace("workers: 1", "workers: 2"), "utf-8")
+        done = await ask("reload")
+        assert (done.returncode, done.stderr.splitlines()[:-1]) == (
+            1,
+            [
+                f"listen.port changes from {port} to 1: that takes a restart",
+                "listen.workers changes from 1 to 2: that takes a restart",
+            ],
+        )
+
+        file.write_text(good, "utf-8")
+        (folder / "fail").touch()
+        done = await ask("reload")
+        assert done.returncode == 1
+        assert "hook gateway_start failed: OSError: told to fail" in done.stderr
+        (folder / "fail").unlink()
+        told = json.loads((await ask("status", "--format", "json")).stdout)
+        assert [one["pid"] for one in told["workers"]] == [former]
+        assert told["connections"] == 1
+        assert told["last_reload"]["good"] is False
+
+        await client.send("still here")
+        assert await client.recv() == "still here"
+        assert gateway.workers == {0: former}
+
+
+async def test_a_reload_a_status_and_a_stop(
+    folder: Path, crew: Callable[..., Awaitable[Any]], ask: Callable[..., Awaitable[Any]]
+) -> None:
+    """One worker gives way to another; what runs is told; a stop waits for the end, and leaves nothing."""
+    gateway = await crew(workers=1)
+    file = folder / "gateway.yaml"
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(gateway.connect())
+        former = int(await client.recv())
+        file.write_text(file.read_text("utf-8").replace("drain_seconds: 0", "drain_seconds: 0.5"), "utf-8")
+        done = await ask("reload")
+        assert (done.returncode, done.stderr) == (0, "")
+        change, outcome = done.stdout.splitlines()
+        assert change == "listen.drain_seconds changes from 0.0 to 0.5"
+        assert outcome.startswith("reloaded in ")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await client.wait_closed()
+        assert client.close_code == 1012
+        successor = await stack.enter_async_context(gateway.connect())
+        assert int(await successor.recv()) == gateway.workers[0] != former
+        await gateway.gone(former)
+
+        told_in_words = (await ask("status")).stdout
+        assert f"worker 0     serving, process {gateway.workers[0]}" in told_in_words
+        assert "done in " in told_in_words
+    done = await ask("stop")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert gateway.run.session() == []
+    assert await gateway.run.exit_status() == 0
+    assert list((folder / "runtime" / "gateway").iterdir()) == []
+    done = await ask("status")
+    assert (done.returncode, done.stderr) == (1, "no gateway runs with gateway.yaml\n")
+
+
+@pytest.mark.parametrize("when", ["checking", "starting"])
+async def test_a_stop_ends_a_reload(folder: Path, crew: Callable[..., Awaitable[Any]], when: str) -> None:
+    """Whoever stops the gateway while it reloads waits for nothing, and nothing is left."""
+    gateway = await crew(workers=1)
+    (folder / "wait").touch()
+    gateway.run.signal(signal.SIGHUP)
+    count = len(gateway.run.session())
+    if when == "starting":
+        await gateway.run.until(lambda: "waiting" in gateway.run.printed)
+    else:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(gateway.run.session()) == count:
+                await asyncio.sleep(0.005)
+    gateway.run.signal(signal.SIGTERM)
+    assert await gateway.run.exit_status() == 0
+    await gateway.all_gone()

@@ -1,0 +1,147 @@
+"""Tests of a gateway under systemd, which is the test: what it hears, and a socket that outlives restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from many import Connection, open_one
+from websockets.asyncio.client import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+import pytest
+
+PATIENCE_SECONDS = 30
+
+YAML = """
+    plugins: {{live: {{enabled: false}}}}
+    listen: {{port: {port}, workers: {workers}, drain_seconds: {drain}}}
+    routes: [{{path: /echo, allow_missing_origin: true, handlers: [echo]}}]
+"""
+
+
+class Manager:
+    """Who is told what the gateway does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "notify"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.path))
+        self._socket.setblocking(False)
+        self.told: list[dict[str, str]] = []
+
+    async def until(self, key: str, value: str = "1") -> dict[str, str]:
+        """Wait until the gateway tells something next; give all that it told with it."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                data = await asyncio.get_running_loop().sock_recv(self._socket, 4096)
+                told = dict(line.split("=", 1) for line in data.decode().splitlines())
+                self.told.append(told)
+                if told.get(key) == value:
+                    return told
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+@pytest.fixture
+def manager(folder: Path) -> Iterator[Manager]:
+    """Who is told."""
+    manager = Manager(folder)
+    yield manager
+    manager.close()
+
+
+async def come(address: tuple[str, int], opened: list[Connection], stopping: asyncio.Event) -> None:
+    """Open connections, one after another, and keep them."""
+    while not stopping.is_set():
+        opened.append(await open_one(address, "/echo"))
+        await asyncio.sleep(0.01)
+
+
+async def test_two_restarts_refuse_nobody(
+    write: Callable[[str], Path], run: Callable[..., Awaitable[Any]], manager: Manager
+) -> None:
+    """While systemd holds the socket, who comes during a restart waits and is served by the next gateway."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as held:
+        address = held.getsockname()
+        write(YAML.format(port=address[1], workers=1, drain=0.2))
+        opened: list[Connection] = []
+        stopping = asyncio.Event()
+        environ = {"NOTIFY_SOCKET": str(manager.path)}
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(10):
+                tasks.create_task(come(address, opened, stopping))
+            for _ in range(2):
+                former = len(opened)
+                running = await run(held=held, environ=environ)
+                assert "serve" in (await manager.until("READY"))["STATUS"]
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    while len(opened) < former + 50:
+                        await asyncio.sleep(0.01)
+                running.signal(signal.SIGTERM)
+                await manager.until("STOPPING")
+                assert await running.exit_status() == 0
+                assert [line for line in running.events if line["level"] in {"warning", "error"}] == []
+            # The last ones wait for a gateway that does not come.
+            running = await run(held=held, environ=environ)
+            await manager.until("READY")
+            stopping.set()
+        assert [connection.refusal for connection in opened if connection.refusal] == []
+        running.signal(signal.SIGTERM)
+        assert await running.exit_status() == 0
+        for connection in opened:
+            await connection.ended
+        assert {connection.code for connection in opened} == {1001}
+
+
+async def test_systemd_is_told_of_a_reload_and_of_life(
+    folder: Path, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]], manager: Manager
+) -> None:
+    """It hears when a reload begins and how it ended; it hears nothing more once no worker answers."""
+    write(YAML.format(port=0, workers=1, drain=0))
+    environ = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "300000"}
+    running = await run(environ=environ)
+    await manager.until("READY")
+    await manager.until("WATCHDOG")
+    before = time.monotonic_ns() // 1000
+    running.signal(signal.SIGHUP)
+    told = await manager.until("RELOADING")
+    assert before < int(told["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
+    assert (await manager.until("READY"))["STATUS"] == "1 worker serves"
+    (folder / "gateway.yaml").write_text("routes: [{path: 1}]", "utf-8")
+    running.signal(signal.SIGHUP)
+    await manager.until("RELOADING")
+    assert "the last reload failed: gateway.yaml:1:" in (await manager.until("READY"))["STATUS"]
+    async with connect(f"ws://127.0.0.1:{running.port}/echo", proxy=None) as client:
+        await client.send("still here")
+        assert await client.recv() == "still here"
+    running.signal(signal.SIGTERM)
+    await manager.until("STOPPING")
+    assert await running.exit_status() == 0
+
+
+@pytest.mark.parametrize(
+    ("listen", "fact"),
+    [
+        ("port: 1", "it is 127.0.0.1:{port}, and listen says port 1"),
+        ("unix: gateway.sock", "it is 127.0.0.1:{port}, and listen says unix:gateway.sock"),
+    ],
+)
+async def test_a_socket_that_does_not_fit(
+    write: Callable[[str], Path], run: Callable[..., Awaitable[Any]], listen: str, fact: str
+) -> None:
+    """A socket of another address than the file's is refused in words."""
+    write(f"listen: {{{listen}}}")
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        running = await run(held=held)
+        assert await running.exit_status() == 1
+        port = held.getsockname()[1]
+        assert running.log == [f"cannot listen on the socket from systemd: {fact.format(port=port)}"]
