@@ -58,14 +58,17 @@ def enveloped(message: str | bytes | bytearray | memoryview) -> str:
     return _encode(content)
 
 
-def token_envelope(token: str | None, *, recovered: bool | None = None) -> str:
+def token_envelope(token: str | None, *, recovered: bool | None = None, missed: int | None = None) -> str:
     """Make the envelope that holds no message but a token, or the answer to one.
 
     Args:
         token: The token; `None` for none.
         recovered: Whether the token that the client came with was good; `None` if it came with none.
+        missed: How many envelopes follow with what the client has missed; `None` if it is not recovered.
     """
     content: dict[str, Any] = {} if recovered is None else {"recovered": recovered}
+    if missed is not None:
+        content["missed"] = missed
     if token is not None:
         content["resume"] = token
     return _encode(content)

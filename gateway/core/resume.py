@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -13,7 +13,7 @@ from gateway.broker.contract import Position
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["MOST_TOKEN_CHARACTERS", "Positions", "ResumeTokens"]
+__all__ = ["MOST_TOKEN_CHARACTERS", "Positions", "ResumeTokens", "Resumption"]
 
 MOST_TOKEN_CHARACTERS: Final = 4096
 """Longest token: it goes into a request line, and the whole head may have 8 KiB."""
@@ -24,6 +24,18 @@ _DIGEST: Final = "sha256"
 
 Positions: TypeAlias = "Mapping[str, Position]"
 """By name of a group, how far someone has its publications."""
+
+
+class Resumption(NamedTuple):
+    """What a token says.
+
+    Args:
+        positions: What its owner has.
+        ends_at: Until when it is good, in whole seconds since the epoch.
+    """
+
+    positions: Positions
+    ends_at: int
 
 
 class _Content(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True, gc=False):
@@ -55,7 +67,7 @@ class ResumeTokens:
         self.seconds = seconds
 
     def sign(self, positions: Positions, seconds: float) -> str | None:
-        """Make a token.
+        """Make a token of positions that are the newest of their groups now.
 
         Args:
             positions: What its owner has.
@@ -64,14 +76,17 @@ class ResumeTokens:
         Returns:
             The token, of the characters that need no escape in a URL; `None` if it would be too long.
         """
-        ends_at = int(self._now() + min(self.seconds, seconds))
+        return self.sign_until(positions, int(self._now() + min(self.seconds, seconds)))
+
+    def sign_until(self, positions: Positions, ends_at: int) -> str | None:
+        """Make a token that ends at a time, in whole seconds since the epoch; otherwise as `sign`."""
         listed = [(group, position.offset, position.epoch) for group, position in positions.items()]
         content = _ENCODER.encode(_Content(_VERSION, ends_at, listed))
         mac = hmac.digest(self._key, content, _DIGEST)[:_MAC_BYTES]
         token = urlsafe_b64encode(mac + content).rstrip(b"=").decode()
         return token if len(token) <= MOST_TOKEN_CHARACTERS else None
 
-    def read(self, token: str) -> Positions | None:
+    def read(self, token: str) -> Resumption | None:
         """Take a token apart; `None` if it is none of ours, or has ended."""
         if len(token) > MOST_TOKEN_CHARACTERS:
             return None
@@ -88,4 +103,5 @@ class ResumeTokens:
             return None
         if read.version != _VERSION or read.ends_at <= self._now():
             return None
-        return {group: Position(offset, epoch) for group, offset, epoch in read.positions}
+        positions = {group: Position(offset, epoch) for group, offset, epoch in read.positions}
+        return Resumption(positions, read.ends_at)

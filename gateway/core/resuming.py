@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.core.clock import Clock
     from gateway.core.groups import Group
     from gateway.core.hub import Hub
-    from gateway.core.resume import Positions, ResumeTokens
+    from gateway.core.resume import Positions, ResumeTokens, Resumption
     from gateway.core.tracker import Tracker
     from gateway.core.trackers import Trackers
     from gateway.observe.metrics import Metrics
@@ -72,32 +72,33 @@ class Arrival:
         resuming: What all of them share.
     """
 
-    __slots__ = ("_positions", "_resuming", "_token", "_trackers")
+    __slots__ = ("_resuming", "_resumption", "_token", "_trackers")
 
     def __init__(self, trackers: list[Tracker], token: str | None, resuming: Resuming) -> None:
         self._trackers = trackers
         self._token = token
-        self._positions: Positions | None = None
+        self._resumption: Resumption | None = None
         self._resuming = resuming
 
     async def prepare(self) -> None:
         """Have at hand what the client has missed; it is told if that cannot be had in time."""
         resuming = self._resuming
         if self._token is not None:
-            positions = resuming.tokens.read(self._token)
-            if positions is None:
+            resumption = resuming.tokens.read(self._token)
+            if resumption is None:
                 resuming.metrics.recoveries["bad_token"] += 1
-            elif any(tracker.group not in positions for tracker in self._trackers):
+            elif any(tracker.group not in resumption.positions for tracker in self._trackers):
                 resuming.metrics.recoveries["other_groups"] += 1
             else:
-                self._positions = positions
+                self._resumption = resumption
+        positions = None if self._resumption is None else self._resumption.positions
         try:
             async with asyncio.timeout(_PREPARE_SECONDS):
-                await resuming.trackers.prepare(self._trackers, self._positions)
+                await resuming.trackers.prepare(self._trackers, positions)
         except (BrokerUnavailableError, TimeoutError):
-            if self._positions is not None:
+            if self._resumption is not None:
                 resuming.metrics.recoveries["unavailable"] += 1
-            self._positions = None
+            self._resumption = None
 
     def greeting(self, token: str | None, most_bytes: int) -> Sequence[str]:
         """Give the first envelopes of the connection, which is a member of its groups by now.
@@ -108,8 +109,8 @@ class Arrival:
         """
         if self._token is None:
             return () if token is None else (token_envelope(token),)
-        if self._positions is not None:
-            outcome, texts = self._resuming.replay(self._trackers, self._positions, most_bytes)
+        if self._resumption is not None:
+            outcome, texts = self._resuming.replay(self._trackers, self._resumption, most_bytes)
             self._resuming.metrics.recoveries[outcome] += 1
             if texts is not None:
                 return texts
@@ -132,7 +133,7 @@ class Resuming:
         self.tokens = tokens
         self.metrics = metrics
         self._sets: WeakValueDictionary[tuple[str, ...], ResumeSet] = WeakValueDictionary()
-        self._replays: dict[tuple[tuple[str, Position, Position], ...], tuple[str, ...]] = {}
+        self._replays: dict[tuple[object, ...], tuple[str, ...]] = {}
 
     @property
     def sets(self) -> list[ResumeSet]:
@@ -212,43 +213,53 @@ class Resuming:
             yield Arrival(trackers, token, self)
 
     def replay(
-        self, trackers: Sequence[Tracker], positions: Positions, most_bytes: int
+        self, trackers: Sequence[Tracker], resumption: Resumption, most_bytes: int
     ) -> tuple[str, Sequence[str] | None]:
         """Give what came after some positions, as envelopes: first the good news, then each publication.
 
         Returns:
             The outcome by which it is counted, and the envelopes; `None` if something cannot be had any more.
         """
-        key = []
+        places: list[tuple[str, Position, Position]] = []
         for tracker in trackers:
-            since, now = positions[tracker.group], tracker.position
+            since, now = resumption.positions[tracker.group], tracker.position
             if now is None:
                 return "not_kept", None
-            key.append((tracker.group, since, now))
-        texts: Sequence[str] | None = self._replays.get(tuple(key))
+            places.append((tracker.group, since, now))
+        key = (resumption.ends_at, *places)
+        texts: Sequence[str] | None = self._replays.get(key)
         if texts is None:
-            texts = self._write(trackers, positions)
+            texts = self._write(trackers, resumption)
             if texts is None:
                 return "not_kept", None
             if len(self._replays) >= _REPLAYS:
                 self._replays.clear()
-            self._replays[tuple(key)] = tuple(texts)
+            self._replays[key] = tuple(texts)
         if sum(map(len, texts)) > most_bytes:
             return "too_much", None
         return "recovered", texts
 
-    def _write(self, trackers: Sequence[Tracker], positions: Positions) -> list[str] | None:
+    def _write(self, trackers: Sequence[Tracker], resumption: Resumption) -> list[str] | None:
         missed: list[Publication] = []
         for tracker in trackers:
-            some = tracker.missed(positions[tracker.group])
+            some = tracker.missed(resumption.positions[tracker.group])
             if some is None:
                 return None
             missed += some
-        seconds = min((tracker.policy.seconds for tracker in trackers), default=self.tokens.seconds)
-        had = {tracker.group: positions[tracker.group] for tracker in trackers}
-        texts = [token_envelope(self.tokens.sign(had, seconds) if had else None, recovered=True)]
+        had = {tracker.group: resumption.positions[tracker.group] for tracker in trackers}
+        tokens = self.tokens
+        # Each has its own token: who is cut off in the middle goes on from there. All but the last one's
+        # positions are old, and good for no longer than the token that the client has come with.
+        texts = [
+            token_envelope(tokens.sign_until(had, resumption.ends_at), recovered=True, missed=len(missed))
+        ]
         for publication in missed:
-            # Each with its own token: who is cut off in the middle goes on from there.
             had[publication.group] = Position(publication.offset, publication.epoch)
-            texts.append(Envelope(publication).text(self.tokens.sign(had, seconds)))
+            texts.append(Envelope(publication).text(tokens.sign_until(had, resumption.ends_at)))
+        seconds = min((tracker.policy.seconds for tracker in trackers), default=tokens.seconds)
+        fresh = tokens.sign(had, seconds)
+        if missed:
+            texts[-1] = Envelope(missed[-1]).text(fresh)
+        else:
+            texts[0] = token_envelope(fresh, recovered=True, missed=0)
         return texts

@@ -142,6 +142,24 @@ class TestResuming:
             assert (await envelope(client))["recovered"] is True
             assert [(await envelope(client))["data"] for _ in range(2)] == ["two", "three"]
 
+    async def test_an_old_position_stays_old(
+        self, gateway_clock: Any, serve_gateway: Callable[..., Awaitable[Served]]
+    ) -> None:
+        """Tokens among what was missed are good for as long as the one that came; the last is a new one."""
+        server = await serve_gateway(CONFIGURATION)
+        async with server.connect("/room/1") as client:
+            token = (await envelope(client))["resume"]
+        server.node.publish("room:1", "one")
+        server.node.publish("room:1", "two")
+        await gateway_clock.turn(50)
+        async with back(server, token) as client:
+            told = [await envelope(client) for _ in range(3)]
+        assert told[0]["missed"] == 2
+        await gateway_clock.turn(15)
+        for one, recovered in zip(told, (False, False, True), strict=True):
+            async with back(server, one["resume"]) as client:
+                assert (await envelope(client))["recovered"] is recovered
+
     async def test_nothing_was_missed(self, server: Served) -> None:
         """With nothing in between it is recovered, and what comes next is new."""
         async with server.connect("/room/1") as client:
