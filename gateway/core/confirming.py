@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from gateway.broker.contract import Position, Publication
-    from gateway.core.node import Node
+    from gateway.core.node_calls import NodeCalls
 
 __all__ = ["Confirmed", "publish_confirmed"]
 
@@ -27,7 +27,9 @@ class Confirmed(NamedTuple):
     connections: int | None
 
 
-async def publish_confirmed(node: Node, publication: Publication, idempotency_key: str | None) -> Confirmed:
+async def publish_confirmed(
+    node: NodeCalls, publication: Publication, idempotency_key: str | None
+) -> Confirmed:
     """Publish, and wait until the broker has it; see `Node.publish_confirmed`."""
     group = publication.group
     if node.trackers.policy(group) is not None:

@@ -361,7 +361,7 @@ class Connection(SendQueue):
     def run_in_thread(
         self, function: Callable[..., Result], *args: Any, **kwargs: Any
     ) -> asyncio.Future[Result]:
-        """Call a function that blocks in a thread of the calling plugin; otherwise as `Node.run_in_thread`."""
+        """Call a function that blocks in a thread of the calling plugin; as `Node.run_in_thread`."""
         return self.node.run_in_thread_of(sys._getframe(1), function, *args, **kwargs)  # noqa: SLF001 - the caller's
 
     @abstractmethod

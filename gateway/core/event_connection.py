@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from gateway.core.connection import Connection
 from gateway.core.owned import Owned
-from gateway.core.stepping import as_coroutine
+from gateway.core.stepping import STUBBORN_SECONDS, as_coroutine
 from gateway.protocol.close_codes import CloseCode
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from gateway.core.deadlines import Deadlines
 
 __all__ = ["EventConnection"]
-
-_STUBBORN_SECONDS: Final = 5.0  # for which an event that is cancelled may go on
 
 
 class EventConnection(Connection):
@@ -96,7 +94,7 @@ class EventConnection(Connection):
                 task.exception()  # nobody waits for it any more
             return
         if late is not None:
-            node.deadlines(_STUBBORN_SECONDS, EventConnection._event_stubborn).end(self)
+            node.deadlines(STUBBORN_SECONDS, EventConnection._event_stubborn).end(self)
         expired = self._waiting is None
         self._task = None
         self._waiting = None
@@ -233,7 +231,7 @@ class EventConnection(Connection):
         metrics.limits[limit] += 1
         self._waiting = None
         self.node.late_events[task] = (plugin, handler, place)
-        self.node.deadlines(_STUBBORN_SECONDS, EventConnection._event_stubborn).begin(self)
+        self.node.deadlines(STUBBORN_SECONDS, EventConnection._event_stubborn).begin(self)
         self.node.log.error(
             "handler_timeout",
             logger="gateway.handlers",

@@ -95,24 +95,23 @@ class Guard:
             event: What the handler's method gave.
             in_turn: Whether it has to wait for its turn.
         """
-        if in_turn and self.full:
-            self.under_way += 1
-            try:
-                await self._turn(event)
-            except BaseException:
-                self.end()
-                raise
-        else:
-            self.begin()
         seconds = self.limits.event_timeout_seconds
-        if connection is not None and seconds is not None:
-            connection.begin_deadline(seconds)
+        limited = None if seconds is None else connection
+        if limited is not None:
+            limited.begin_deadline(seconds)
         try:
+            if in_turn and self.full:
+                self.under_way += 1
+                await self._turn(event)
+                if limited is not None:
+                    limited.begin_deadline(seconds)
+            else:
+                self.begin()
             return await event
         finally:
             self.end()
-            if connection is not None and seconds is not None:
-                connection.end_deadline(seconds)
+            if limited is not None:
+                limited.end_deadline(seconds)
 
     async def _turn(self, event: Awaitable[Any]) -> None:
         task = asyncio.current_task()

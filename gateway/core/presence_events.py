@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextvars import copy_context
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.breaker import Phase
-from gateway.core.stepping import as_coroutine, contained
+from gateway.core.stepping import STUBBORN_SECONDS, as_coroutine, contained
+from gateway.core.strays import owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -108,24 +110,36 @@ class PresenceEvents:
     async def _wait(
         self, route: Route, guard: Guard | None, group: str, result: Coroutine[Any, Any, Any]
     ) -> None:
+        event = self._finish(route, guard, group, result)
+        await (event if guard is None else guard.among_others(None, event))
+
+    async def _finish(
+        self, route: Route, guard: Guard | None, group: str, result: Coroutine[Any, Any, Any]
+    ) -> None:
+        """Run an event to its end, or cancel it when its time is over, and go on without it if it goes on."""
         seconds = route.limits.handler_timeout_seconds
         if guard is not None and guard.limits.event_timeout_seconds is not None:
             seconds = min(seconds, guard.limits.event_timeout_seconds)
-        timed = self._within(seconds, result)
+        context = copy_context()
+        context.run(owner.set, self)
+        task = asyncio.Task(contained(result), loop=self._node.loop, context=context)
         try:
-            await (timed if guard is None else guard.among_others(None, timed))
-        except Exception as exc:  # noqa: BLE001 - as above
-            self._failed(route, group, exc)
-
-    @staticmethod
-    async def _within(seconds: float, result: Coroutine[Any, Any, Any]) -> None:
-        async with asyncio.timeout(seconds):
-            await contained(result)
+            await asyncio.wait((task,), timeout=seconds)
+            if not task.done():
+                place = self._late(route, group, result)
+                task.cancel()
+                await asyncio.wait((task,), timeout=STUBBORN_SECONDS)
+                if not task.done():
+                    self._stubborn(route, group, place)
+            elif not task.cancelled() and (error := task.exception()) is not None:
+                self._failed(route, group, error)
+        finally:
+            task.cancel()
 
     def adopt(self, task: asyncio.Task[Any], plugin: str, place: str) -> None:
         """Have a task named and cancelled that an event has begun by itself, when it has long outlived it."""
         guard = self._node.guards.of(plugin)
-        longest = max((route.limits.handler_timeout_seconds for route in guard.routes), default=0.0)
+        longest = max((route.event_seconds for route in guard.routes), default=0.0)
         self._node.clock.call_later(
             longest + guard.limits.task_grace_seconds, self._name_task, task, plugin, place
         )
@@ -147,27 +161,46 @@ class PresenceEvents:
 
     def _failed(self, route: Route, group: str, error: BaseException) -> None:
         self._node.metrics.handler_errors += 1
-        late = isinstance(error, TimeoutError) and isinstance(error.__cause__, asyncio.CancelledError)
-        handler, place = route.dispatch.culprit(error.__cause__ if late and error.__cause__ else error)
+        handler, place = route.dispatch.culprit(error)
+        self._tell(route, group, handler, place, "error", exc_info=error)
+
+    def _late(self, route: Route, group: str, event: Coroutine[Any, Any, Any]) -> tuple[str, str]:
+        self._node.metrics.handler_timeouts += 1
+        handler, place = route.dispatch.waiting(event)
+        self._tell(route, group, handler, place, "timeout")
+        return handler, place
+
+    def _tell(self, route: Route, group: str, handler: str, place: str, kind: str, **more: Any) -> None:
         plugin = route.dispatch.plugin_of(handler)
-        self._node.metrics.handler_failures[plugin, handler, "timeout" if late else "error"] += 1
+        self._node.metrics.handler_failures[plugin, handler, kind] += 1
         self._node.log.error(
-            "handler_timeout" if late else "handler_failed",
+            "handler_timeout" if kind == "timeout" else "handler_failed",
             logger="gateway.handlers",
             group=group,
             route=route.name,
             plugin=plugin,
             handler=handler,
             where=place,
-            exc_info=error,
+            **more,
         )
         guard = route.dispatch.guard_of(handler)
         if guard is not None:
             guard.fail(place)
 
+    def _stubborn(self, route: Route, group: str, place: tuple[str, str]) -> None:
+        handler, where = place
+        plugin = route.dispatch.plugin_of(handler)
+        self._node.metrics.tasks_left[plugin] += 1
+        self._node.log.error(
+            "handler_does_not_end",
+            logger="gateway.handlers",
+            group=group,
+            route=route.name,
+            plugin=plugin,
+            handler=handler,
+            where=where,
+        )
 
-RAISING: Final = frozenset(
-    method.__code__
-    for method in (PresenceEvents._call, PresenceEvents._wait)  # noqa: SLF001
-)
-"""The functions that raise them: on a stack they tell that there is no connection whose event it is."""
+
+RAISING: Final = frozenset({PresenceEvents._call.__code__})  # noqa: SLF001
+"""The function that raises them: on a stack it tells that there is no connection whose event it is."""

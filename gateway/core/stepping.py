@@ -6,12 +6,15 @@ import asyncio
 import contextvars
 from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
-__all__ = ["HandlerExit", "Stepper", "as_coroutine", "contained"]
+__all__ = ["STUBBORN_SECONDS", "HandlerExit", "Stepper", "as_coroutine", "contained"]
+
+STUBBORN_SECONDS: Final = 5.0
+"""For how long an event may go on that was cancelled, before it is given up."""
 
 
 class HandlerExit(RuntimeError):
@@ -27,8 +30,8 @@ class HandlerExit(RuntimeError):
 class _Contained(Coroutine[Any, Any, Any]):
     """A plugin's coroutine whose exits are errors.
 
-    It is no `async` function around the coroutine: one that is cancelled before its first step would leave the
-    coroutine neither run nor closed.
+    It is no `async` function around the coroutine: one that is cancelled before its first step would leave
+    the coroutine neither run nor closed.
     """
 
     __slots__ = ("_coroutine",)
