@@ -11,7 +11,7 @@ from gateway.admin.sessions import COOKIE, Caller, Session
 from gateway.auth.credentials import bearer_token, cookie_values, find
 from gateway.auth.pipeline import ask_admission, authenticate
 from gateway.auth.token import fitting
-from gateway.config.models import SCOPES
+from gateway.config.models.access import SCOPES
 from gateway.core.opening import Opening
 from gateway.core.request import OpeningRequest
 from gateway.core.selection import has_claims

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.admin.access import ApiAccess
     from gateway.admin.calls import Calls
     from gateway.admin.inside import Inside
-    from gateway.config.models import Scope
+    from gateway.config.models.access import Scope
     from gateway.core.node import Node
 
 __all__ = ["api_blueprint"]

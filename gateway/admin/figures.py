@@ -145,14 +145,15 @@ class FigureReader:
         guards = tuple(self._node.guards)
         away: _Values = {(guard.plugin, reason): 0 for guard in guards for reason in _REASONS}
         away.update(metrics.turned_away.items())
+        blocks: _Values = {}
+        blocks.update(dict(metrics.blocks).items())  # a copy, made at once: another thread counts there
         calls: _Values = {}
         for guard in guards:
             running, waiting = guard.thread_calls
             calls[guard.plugin, "running"] = running
             calls[guard.plugin, "waiting"] = waiting
         return {
-            # Another thread counts here: a copy is made at once.
-            "gateway_loop_blocks_total": {**metrics.blocks},
+            "gateway_loop_blocks_total": blocks,
             "gateway_plugin_events_under_way": {(guard.plugin,): guard.under_way for guard in guards},
             "gateway_plugin_stopped": {(guard.plugin,): int(guard.stopped) for guard in guards},
             "gateway_plugin_stops_total": {(guard.plugin,): guard.stops for guard in guards},

@@ -35,15 +35,22 @@ def check_address(loaded: Loaded, environ: Mapping[str, str] = os.environ) -> It
         loaded: The configuration.
         environ: The environment; with `LISTEN_FDS` the sockets come from systemd, and nothing is looked at.
     """
-    wrong = isinstance(loaded, Remains) and loaded.lacks(
-        ("listen", "host"), ("listen", "port"), ("listen", "unix")
-    )
-    if wrong or "LISTEN_FDS" in environ:
-        return
-    listen = loaded.config.listen
-    if listen.unix is not None:
-        yield from _check_unix(loaded, listen.unix)
-        return
+    config = loaded.config
+    if "LISTEN_FDS" not in environ and _is_whole(loaded, "listen", "unix"):
+        if config.listen.unix is not None:
+            yield from _check_unix(loaded, config.listen.unix)
+        else:
+            yield from _check_tcp(loaded, "listen", config.listen)
+    if config.admin.port is not None and _is_whole(loaded, "admin"):
+        yield from _check_tcp(loaded, "admin", config.admin.listen(config.listen))
+
+
+def _is_whole(loaded: Loaded, section: str, *more: str) -> bool:
+    keys = ("host", "port", *more)
+    return not (isinstance(loaded, Remains) and loaded.lacks(*((section, key) for key in keys)))
+
+
+def _check_tcp(loaded: Loaded, section: str, listen: ListenConfig) -> Iterator[Problem]:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -52,24 +59,27 @@ def check_address(loaded: Loaded, environ: Mapping[str, str] = os.environ) -> It
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind(address)  # without listening, so that no client is let down
     except (OSError, UnicodeError) as exc:
-        yield _address_problem(loaded, listen, exc)
+        yield _address_problem(loaded, section, listen, exc)
 
 
-def _address_problem(loaded: Loaded, listen: ListenConfig, exc: OSError | UnicodeError) -> Problem:
+def _address_problem(
+    loaded: Loaded, section: str, listen: ListenConfig, exc: OSError | UnicodeError
+) -> Problem:
+    place = (section, "port")
     number = exc.errno if isinstance(exc, OSError) else None
     if number == errno.EADDRINUSE:
         if _is_gateway(listen):
             text = f"port {listen.port} is taken by a gateway that runs, as before its restart"
-            return loaded.problem(("listen", "port"), text, severity=Severity.WARNING)
+            return loaded.problem(place, text, severity=Severity.WARNING)
         return loaded.problem(
-            ("listen", "port"),
+            place,
             f"port taken by another program: {listen.port}",
             advice=f"`ss -ltnp 'sport = :{listen.port}'` says by which",
         )
     if number in {errno.EACCES, errno.EPERM}:
         text = f"port {listen.port} is not for this user; whoever runs the gateway needs CAP_NET_BIND_SERVICE"
-        return loaded.problem(("listen", "port"), text, severity=Severity.WARNING)
-    place = ("listen", "host")
+        return loaded.problem(place, text, severity=Severity.WARNING)
+    place = (section, "host")
     reason = "not the name of a host" if not isinstance(exc, OSError) else (exc.strerror or str(exc)).lower()
     return loaded.problem(place, f"address cannot be had: {loaded.show(place, listen.host)}, {reason}")
 

@@ -74,6 +74,7 @@ class Errand:
         beat_seconds: How often it says that it lives.
         broker: URL, token and most bytes of a message of the embedded broker; `None` without one.
         resume_key: In place of `resume.key`.
+        revocations: The file in place of `revocation.file`, where that is not set; `None` for none.
         admin: Descriptors of the sockets of the operators' listener, by slot; empty without one.
     """
 
@@ -84,6 +85,7 @@ class Errand:
     beat_seconds: float
     broker: tuple[str, str, int] | None
     resume_key: str
+    revocations: str | None = None
     admin: tuple[int, ...] = ()
 
     def admin_of(self, slot: int) -> int | None:

@@ -143,6 +143,8 @@ def takes_restart(
         pairs += [(f"listen.{key}", getattr(former.listen, key), getattr(new.listen, key)) for key in _FIXED]
     pairs += [
         ("listen.workers", former.listen.workers, new.listen.workers),
+        ("admin.host", former.admin.host, new.admin.host),
+        ("admin.port", former.admin.port, new.admin.port),
         ("data_folder", former.data_folder, new.data_folder),
         ("runtime_folder", former.runtime_folder, new.runtime_folder),
     ]

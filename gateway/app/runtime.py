@@ -22,6 +22,7 @@ __all__ = ["RuntimeFolder", "RuntimeFolderError", "connect_to", "folders_of"]
 
 _PID_FILE: Final = "gateway.pid"
 _SOCKET_FILE: Final = "control.sock"
+_REVOCATIONS_FILE: Final = "revocations.jsonl"
 _SYSTEM: Final = Path("/run/gateway")
 
 
@@ -51,7 +52,8 @@ def folders_of(
     """
     if configured is not None:
         yield configured
-    name = hashlib.sha256(os.fsencode(config.absolute())).hexdigest()[:12]
+    # Not resolved: Kubernetes, for one, changes where the path of a mounted file leads.
+    name = hashlib.sha256(os.fsencode(os.path.abspath(config))).hexdigest()[:12]  # noqa: PTH100
     of_user = environ.get("XDG_RUNTIME_DIR", "")
     if of_user.startswith("/"):
         yield Path(of_user) / "gateway" / name
@@ -78,6 +80,9 @@ class RuntimeFolder:
                 self._check_own(path.parent)
             path.mkdir(mode=0o700, exist_ok=True)
             self._pid_file = self._lock()
+            self.revocations = path / _REVOCATIONS_FILE
+            """A file for what workers have to tell their successors; it ends with the gateway."""
+            self.revocations.unlink(missing_ok=True)
         except OSError as exc:
             raise RuntimeFolderError(path, (exc.strerror or str(exc)).lower()) from None
 
@@ -153,7 +158,7 @@ class RuntimeFolder:
 
     def close(self) -> None:
         """Remove what was put there, and let go of it."""
-        for name in (_SOCKET_FILE, _PID_FILE):
+        for name in (_SOCKET_FILE, _REVOCATIONS_FILE, _PID_FILE):
             with suppress(OSError):
                 (self.path / name).unlink()
         with suppress(OSError):

@@ -204,6 +204,8 @@ class Supervisor:
             beat_seconds=beat_seconds(served.config.listen.worker_hang_seconds),
             broker=None if embedded is None else (embedded.url, embedded.token, embedded.max_message_bytes),
             resume_key=self._resume_key,
+            revocations=None if self._folder is None else str(self._folder.revocations),
+            admin=() if self.sockets.admin is None else self.sockets.admin.descriptors,
         )
         return Generation(
             str(served.path),

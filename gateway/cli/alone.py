@@ -40,7 +40,9 @@ async def serve_alone(
     """
     log = begin_log(prepared.config.log)
     gateway = Gateway(prepared, log)
-    starting = asyncio.ensure_future(gateway.start(sockets.of(0)))
+    starting = asyncio.ensure_future(
+        gateway.start(sockets.of(0), None if sockets.admin is None else sockets.admin.of(0))
+    )
     stopping = asyncio.Event()
 
     def ask_to_stop() -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 import httpx
 import typer
@@ -57,6 +57,12 @@ class Api:
     """
 
     client: httpx.Client
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
 
     def get(self, name: str, **query: Any) -> dict[str, Any]:
         """Ask for something; if that fails, print why and exit with status 1."""

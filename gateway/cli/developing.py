@@ -103,6 +103,8 @@ class Development:
             self._say(reason)
         else:
             self._address = address
+            if address[0] != listen.host:
+                self._say(f"serves on {address[0]} only, for its author alone")
 
     def _wanted(self, listen: ListenConfig) -> tuple[str, int]:
         host = listen.host
@@ -155,7 +157,11 @@ class _Generation:
                 *(("--quiet",) if quiet else ()),
             ]
             passed = (theirs.fileno(),) if listening is None else (theirs.fileno(), descriptor)
-            self._process = subprocess.Popen(command, pass_fds=passed)  # noqa: S603 - the gateway's own
+            self._process = subprocess.Popen(  # noqa: S603 - the gateway's own
+                command,
+                pass_fds=passed,
+                preexec_fn=_ignore_interrupts,  # noqa: PLW1509 - there are no threads
+            )
         self._rest = b""
         self._is_ready = False
         self._is_silent = False
@@ -216,6 +222,11 @@ class _Generation:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     del number, frame
     raise KeyboardInterrupt
+
+
+def _ignore_interrupts() -> None:
+    """Have Ctrl-C pass by a process that does not serve yet: the parent ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _few(files: list[str]) -> str:

@@ -32,7 +32,8 @@ def kick(
     if not chosen:
         fail("at least one of CONNECTION, --user, --group and --route is needed")
     how = {name: value for name, value in (("code", code), ("reason", reason)) if value is not None}
-    answer = open_api(config, url, token, "disconnect").post("disconnect", {**chosen, **how})
+    with open_api(config, url, token, "disconnect") as api:
+        answer = api.post("disconnect", {**chosen, **how})
     typer.echo(
         f"all nodes have been told; of the node that was asked, {answer['connections']} connections end"
     )

@@ -58,7 +58,7 @@ def new_plugin(
         fail(f"cannot make {place}: {(exc.strerror or str(exc)).lower()}")
     console = out()
     console.print(f"made {place}, a plugin with the handler {handler!r}; next:")
-    for line in (f"cd {place}", "pip install -e '.[test]'", "pytest", "gateway run"):
+    for line in (f"cd {place}", "pip install -e '.[test]'", "pytest", "gateway dev"):
         console.print(f"  {line}")
 
 

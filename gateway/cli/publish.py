@@ -51,7 +51,8 @@ def publish(
     else:
         text = read_message(message)
         body["data"] = read_json(text) if as_json else text
-    answer = open_api(config, url, token, "publish").post("publish", body)
+    with open_api(config, url, token, "publish") as api:
+        answer = api.post("publish", body)
     for one in answer.get("groups", [answer]):
         typer.echo(_told(one))
 

@@ -23,7 +23,7 @@ from gateway.cli.serving import begin_log, run_loop
 from gateway.config import ConfigError, load_config
 from gateway.errors import GatewayError
 from gateway.server.activation import ActivationError, activated
-from gateway.server.sockets import listen_on
+from gateway.server.sockets import listen_on, listen_on_admin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +61,7 @@ def run(
         fail("cannot serve in one process: listen.workers asks for several")
     notifier = Notifier()
     sockets = _listen(listen, workers)
+    sockets.admin = _listen_for_operators(served.config, sockets, workers)
     folder = None
     try:
         if prepared is not None:
@@ -149,11 +150,25 @@ def _listen(listen: ListenConfig, workers: int) -> ListeningSockets:
     except ActivationError as exc:
         fail(str(exc))
     except (OSError, UnicodeError) as exc:
-        reason = (
-            "not the name of a host" if isinstance(exc, UnicodeError) else (exc.strerror or str(exc)).lower()
-        )
         where = _authority(listen.host, listen.port) if listen.unix is None else f"unix:{listen.unix}"
-        fail(f"cannot listen on {where}: {reason}")
+        fail(f"cannot listen on {where}: {_reason(exc)}")
+
+
+def _listen_for_operators(
+    config: GatewayConfig, sockets: ListeningSockets, workers: int
+) -> ListeningSockets | None:
+    try:
+        return listen_on_admin(config, workers)
+    except (OSError, UnicodeError) as exc:
+        sockets.close()
+        sockets.remove()
+        fail(f"cannot listen on {_authority(config.admin.host, config.admin.port or 0)}: {_reason(exc)}")
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return "not the name of a host"
+    return (error.strerror or str(error)).lower()
 
 
 @dataclass(frozen=True)

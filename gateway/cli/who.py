@@ -43,9 +43,9 @@ def who(
     token: ApiToken = None,
 ) -> None:
     """List the connections of a running gateway, over all nodes, by its HTTP API."""
-    api = open_api(config, url, token, "read")
     chosen = {"user": user, "group": group, "route": route, "search": search}
-    listed, total = _collect(api, chosen, limit)
+    with open_api(config, url, token, "read") as api:
+        listed, total = _collect(api, chosen, limit)
     if form is Form.JSON:
         for one in listed:
             typer.echo(json.dumps(one, ensure_ascii=False))

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from pydantic import SecretStr
@@ -71,10 +71,14 @@ def _prepared(path: Path, errand: Errand) -> Prepared:
         "port": errand.port,
         "unix": None if errand.unix is None else Path(errand.unix),
     }
-    update = {
+    update: dict[str, Any] = {
         "listen": config.listen.model_copy(update=address),
         "resume": config.resume.model_copy(update={"key": SecretStr(errand.resume_key)}),
     }
+    if errand.revocations is not None and config.revocation.file is None:
+        # They outlive this worker: its successor refuses whom it refuses.
+        file = Path(errand.revocations)
+        update["revocation"] = config.revocation.model_copy(update={"file": file})
     config = config.model_copy(update=update)
     if errand.broker is not None:
         config = with_embedded(config, *errand.broker)

@@ -96,7 +96,7 @@ FAMILIES: Final[dict[str, Family]] = {
         _gauge("info", "Always 1; the version of the gateway and of Python.", "version", "python"),
         _gauge("worker_start_time_seconds", "When a worker started, since the epoch.", WORKER),
         _gauge("worker_ready", "Whether a worker takes new connections: 1 or 0.", WORKER),
-        _counter("workers_ended", "Workers that have ended and been replaced."),
+        _counter("workers_ended", "Workers that have ended and been replaced, but for reloads."),
         _counter("worker_cpu_seconds", "CPU time of a worker, user and system.", WORKER),
         _gauge("worker_resident_bytes", "Memory of a worker that is in RAM.", WORKER),
         _gauge("worker_open_files", "File descriptors that a worker has open, sockets among them.", WORKER),

@@ -52,10 +52,11 @@ def activated(
     count, pid, _ = (environ.pop(name, "") for name in _NAMES)
     if pid != str(os.getpid()) or not count.isdecimal() or not int(count):
         return None
-    found = [_take(first + index) for index in range(int(count))]
+    found: list[socket.socket] = []
     try:
-        for one in found:
-            _check(one, listen)
+        for index in range(int(count)):
+            found.append(_take(first + index))
+            _check(found[-1], listen)
     except BaseException:
         for one in found:
             one.close()

@@ -132,3 +132,15 @@ def test_unix_domain_sockets(tmp_path: Path) -> None:
         answer.start()
         assert problems(tmp_path, "unix: dead.sock") == ["listen.unix: socket taken by another program"]
         answer.join()
+
+
+def test_the_operators_port(tmp_path: Path, taken: int) -> None:
+    """It is judged as well, also where systemd holds the other one."""
+    file = tmp_path / "gateway.yaml"
+    file.write_text(f"{{listen: {{port: 0}}, admin: {{port: {taken}}}}}")
+    for environ in ({}, {"LISTEN_FDS": "1"}):
+        (found,) = check_address(load_config(file, {}), environ)
+        assert (found.path, found.message) == (
+            ("admin", "port"),
+            f"port taken by another program: {taken}",
+        )

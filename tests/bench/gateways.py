@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 CONFIGURATION = """
 plugins: {{live: {{enabled: false}}}}
-listen: {{workers: {workers}, drain_seconds: 0, port: PORT, max_connections: 20000, backlog: 4096}}
+listen:
+  {{workers: {workers}, drain_seconds: 0, port: PORT, max_connections: 20000, backlog: 16384,
+   max_handshakes: 20000, opening_timeout_seconds: 60}}
 resume: {{key: {key}}}
 broker: {broker}
 routes:
@@ -98,7 +100,10 @@ class _Client(asyncio.Protocol):
             head, found, rest = self._data.partition(b"\r\n\r\n")
             if not found:
                 return
-            assert head.startswith(b"HTTP/1.1 101"), head
+            if not head.startswith(b"HTTP/1.1 101"):
+                if not self.ready.done():
+                    self.ready.set_exception(ConnectionError(head.partition(b"\r\n")[0].decode()))
+                return
             self._opened, self._data = True, rest
             self.ready.set_result(None)
         while len(self._data) >= 2:

@@ -404,7 +404,7 @@ class Soak:
         refused = sum(one.refused for one in publishers)
         self._say(
             f"published {sum(map(len, times.values())):,} ({refused} tried again or given up), "
-            f"{sum(result['ledger'].taken for result in results):,} came, {missing:,} were told of as missing; "
+            f"{sum(result['ledger'].taken for result in results):,} came, {missing:,} were missing, as told; "
             f"{sum(result['ledger'].words for result in results):,} words"
         )
         self._say(

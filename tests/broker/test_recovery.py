@@ -254,3 +254,37 @@ async def test_who_joins_and_publishes_at_once(start: Start) -> None:
             connection.join(f"room-{number}")
             connection.publish(f"room-{number}", str(number))
             assert await client.recv() == str(number)
+
+
+async def test_a_loss_that_nobody_was_there_to_hear_of(start: Start, server: Any) -> None:
+    """A gateway that was cut off while another told of lost publications tells its members when it is back.
+
+    A client that resumes from before them is not recovered, on whichever gateway.
+    """
+    async with TcpProxy(server.port) as first_line, TcpProxy(server.port) as second_line:
+        scheme = urlsplit(server.url).scheme
+        one = await start(f"{scheme}://127.0.0.1:{first_line.port}")
+        two = await start(f"{scheme}://127.0.0.1:{second_line.port}")
+        async with two.connect("/room") as client:
+            await envelope(client)
+            await publish(one, "before")
+            token = (await envelope(client))["resume"]
+            second_line.swallow()
+            second_line.break_off()
+            await until(lambda: not two.node.broker.status.connected)
+            first_line.swallow()
+            one.node.publish("room", "lost")
+            await until(lambda: not one.node.broker.status.connected)
+            first_line.break_off()
+            first_line.mend()
+            await until(lambda: one.node.broker.status.connected)
+            await publish(one, "after")
+            second_line.mend()
+            told = [await envelope(client)]
+            while told[-1].get("data") != "after":
+                told.append(await envelope(client))
+            assert any(one.get("gap") and one.get("group") == "room" for one in told)
+            assert not any(one.get("data") == "lost" for one in told)
+        for served in (one, two):
+            async with served.connect(f"/room?resume={quote(token)}") as client:
+                assert (await envelope(client))["recovered"] is False

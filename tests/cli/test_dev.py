@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any, Final
@@ -41,9 +42,9 @@ SAY: Final = """
 """
 
 
-async def served(running: Any, times: int) -> str:
-    """Wait until it serves for the so many-th time; give the URL."""
-    await running.until(lambda: len(urls(running)) == times)
+async def served(running: Any, before: int = 0) -> str:
+    """Wait until it has begun to serve once more than so often; give the URL."""
+    await running.until(lambda: len(urls(running)) > before)
     return urls(running)[-1].replace("{what}", "it")
 
 
@@ -60,7 +61,7 @@ async def test_changes_are_served_and_mistakes_are_shown(
     install("acme-say", "say", SAY)
     code = folder / "acme-say" / "say_module.py"
     running = await run("--port", "0", command="dev")
-    url = await served(running, 1)
+    url = await served(running)
     assert url.startswith("ws://127.0.0.1:")
     async with connect(url, proxy=None) as client:
         await client.send("hello\x1b[2J" + "x" * 300)
@@ -95,18 +96,20 @@ async def test_changes_are_served_and_mistakes_are_shown(
     assert "gateway.yaml:4:" in said
     assert "plugin: unknown key" in said
     yaml.write_text(yaml.read_text().replace("plugin:", "plugins:"))
+    before = len(urls(running))
     code.write_text(dedent(SAY).replace("one", "three"))
-    assert await served(running, 3) == url
+    assert await served(running, before) == url
     async with connect(url, proxy=None) as client:
         await client.send("hello")
         assert await client.recv() == "three hello"
-        running.signal(signal.SIGINT)
+        os.killpg(running.process.pid, signal.SIGINT)  # as a terminal does
         with pytest.raises(ConnectionClosed) as caught:
             await client.recv()
         assert caught.value.rcvd is not None
         assert caught.value.rcvd.code == 1001
     assert await running.exit_status() == 0
     assert running.session() == []
+    assert "KeyboardInterrupt" not in "\n".join(running.log)
 
 
 async def test_ctrl_c_twice_ends_what_blocks(
@@ -116,7 +119,7 @@ async def test_ctrl_c_twice_ends_what_blocks(
     write(CONFIG)
     install("acme-say", "say", SAY)
     running = await run("--port", "0", "--quiet", command="dev")
-    async with connect(await served(running, 1), proxy=None, close_timeout=0) as client:
+    async with connect(await served(running), proxy=None, close_timeout=0) as client:
         await client.send("block")
         await running.until(lambda: "it blocks" in running.printed)
         running.signal(signal.SIGINT)

@@ -127,6 +127,9 @@ def test_proxy_and_prometheus_ask_the_gateways(compose: dict[str, Any], config: 
     assert set(re.findall(r"^\s+server \S+ (\S+)", haproxy, re.MULTILINE)) == servers
     assert "least_conn;" in nginx
     assert "balance leastconn" in haproxy
+    (scraped,) = document("prometheus/prometheus.yaml")["scrape_configs"]
+    assert scraped["static_configs"][0]["targets"] == [f"{name}:{config.admin.port}" for name in GATEWAYS]
+    assert compose["services"]["gateway-1"]["ports"] == [f"127.0.0.1:{config.admin.port}:{config.admin.port}"]
     published = compose["services"]["proxy"]["ports"][0].rpartition(":")[2]
     assert f"listen {published} " in nginx
     assert "http://127.0.0.1:8080/nginx-health" in str(compose["services"]["proxy"]["healthcheck"])

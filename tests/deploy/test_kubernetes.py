@@ -89,7 +89,10 @@ def test_a_pod_has_the_time_to_drain(
 
 def test_ports_are_those_of_the_configuration(container: dict[str, Any], config: GatewayConfig) -> None:
     """The container's port is the gateway's, and the service leads to it."""
-    assert {port["name"]: port["containerPort"] for port in container["ports"]}["http"] == config.listen.port
+    named = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert named == {"http": config.listen.port, "admin": config.admin.port}
+    annotations = manifest("Deployment")["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == str(config.admin.port)
     (port,) = manifest("Service")["spec"]["ports"]
     assert port["targetPort"] == "http"
 

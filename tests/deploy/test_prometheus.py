@@ -55,7 +55,7 @@ async def prometheus(
     """A Prometheus with the shipped files, whose targets are one gateway, asked every half second."""
     served = await serve_gateway(YAML)
     config = (DEPLOY / "prometheus" / "prometheus.yaml").read_text("utf-8")
-    targets = '["gateway-1:8000", "gateway-2:8000"]'
+    targets = '["gateway-1:8001", "gateway-2:8001"]'
     assert targets in config
     config = config.replace(targets, f'["127.0.0.1:{served.port}"]').replace(" 15s", " 500ms")
     (tmp_path / "prometheus.yaml").write_text(config, encoding="utf-8")

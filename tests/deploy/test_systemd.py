@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from shipped import DEPLOY, SECRETS
+from typer import Context
 from typer.main import get_command
 
 from gateway.cli.main import app
@@ -78,7 +79,8 @@ def test_its_commands_are_the_gateways(key: str) -> None:
     """Each command is one of the gateway's, with options that it has."""
     program, name, *arguments = shlex.split(unit("gateway.service")["Service"][key])
     assert program == INSTALLED
-    command = get_command(app).commands[name]  # type: ignore[attr-defined]
+    group = get_command(app)
+    command = group.get_command(Context(group), name)  # type: ignore[attr-defined]
     command.make_context(name, arguments, resilient_parsing=False)
 
 

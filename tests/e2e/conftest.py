@@ -245,6 +245,22 @@ async def open_page(window: BrowserContext) -> AsyncIterator[Callable[..., Await
     assert not [crash for tab in tabs for crash in tab.crashes]
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def new_tab(window: BrowserContext) -> AsyncIterator[Callable[[], Awaitable[Tab]]]:
+    """Give a function that opens a tab with nothing in it, in a window without cookies."""
+    tabs: list[Tab] = []
+    await window.clear_cookies()
+
+    async def start() -> Tab:
+        tabs.append(Tab(await window.new_page()))
+        return tabs[-1]
+
+    yield start
+    for tab in tabs:
+        await tab.page.close()
+    assert not [crash for tab in tabs for crash in tab.crashes]
+
+
 @pytest.fixture
 def interval_seconds() -> float:
     """The time from one sample to the next; a test that needs another sets it as its parameter."""

@@ -1,8 +1,8 @@
 """The examples of the author's guide and reference, each run as it stands.
 
-A block of Python without definitions stands in an event of a handler: it is run in one, with `connection`, `node`
-and `message` at hand. One with hooks or handlers is served. How it is tried stands before it, in a comment that
-readers do not see: `<!-- try`, lines, `-->`. The lines, with `a` and `b` for clients:
+A block of Python without definitions stands in an event of a handler: it is run in one, with `connection`,
+`node` and `message` at hand. One with hooks or handlers is served. How it is tried stands before it, in a
+comment that readers do not see: `<!-- try`, lines, `-->`. The lines, with `a` and `b` for clients:
 
     a @ /path {"token": "t"}  connect; without it, a client connects to the route at its first line
     a > text, a < text        send, or receive; 0x... is binary, and JSON is compared as such
@@ -13,7 +13,8 @@ readers do not see: `<!-- try`, lines, `-->`. The lines, with `a` and `b` for cl
     GET /path = text          what plain HTTP answers
     clock 5                   the clock is turned
     publish group text        the node publishes
-    set key: value            a key of the route; `yaml key: value` one of the whole file
+    set {key: value}          keys of the route; `yaml {key: value}`: of the whole file
+    sql FILE STATEMENT        what is in a database when the gateway starts
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ import ast
 import asyncio
 import json
 import re
+import sqlite3
+import sys
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -75,13 +79,13 @@ class Example(NamedTuple):
 
 
 def examples() -> list[Example]:
-    """Give the examples of both documents, but for those on testing, which are tests themselves."""
+    """Give the examples of both documents, but for tests, and what is for tornado: see their own tests."""
     found = []
     for name in ("README.md", "REFERENCE.md"):
         text = (PLUGINS / name).read_text(encoding="utf-8")
         for match in BLOCK.finditer(text):
             before = text[: match.start("code")]
-            if re.findall(r"^## (.*)$", before, re.MULTILINE)[-1] in {"Testing", "gateway.testing"}:
+            if "def test_" in match["code"] or "from tornado" in match["code"]:
                 continue
             talk = tuple(filter(None, (match["talk"] or "").splitlines()))
             found.append(Example(f"{name}:{before.count(chr(10)) + 1}", match["code"], talk))
@@ -133,7 +137,7 @@ async def test_an_example_does_what_it_says(
     """Each example with handlers or hooks is served, and its conversation goes as it says."""
     monkeypatch.chdir(tmp_path)
     module = ModuleType(f"example_{example.place.partition(':')[2]}")
-    monkeypatch.setitem(__import__("sys").modules, module.__name__, module)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(example.code, example.place, "exec"), module.__dict__)  # noqa: S102 - our own document
     own = [value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__]
     handlers = [value for value in own if isinstance(value, type) and issubclass(value, Handler)]
@@ -178,7 +182,11 @@ def settings(lines: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any], li
     talk = []
     for line in lines:
         word, _, rest = line.partition(" ")
-        if word in {"set", "yaml"}:
+        if word == "sql":
+            file, _, statement = rest.partition(" ")
+            with closing(sqlite3.connect(file)) as database, database:
+                database.execute(statement)
+        elif word in {"set", "yaml"}:
             (route if word == "set" else whole).update(yaml.safe_load(rest))
         else:
             talk.append(line)

@@ -1,4 +1,4 @@
-"""The examples of the author's guide on testing, run as they stand."""
+"""The examples of the author's guide that are tests, run as they stand."""
 
 from __future__ import annotations
 
@@ -43,12 +43,16 @@ class Lobby(Handler):
 """
 
 
-def test_the_examples_on_testing_run(pytester: pytest.Pytester) -> None:
-    """Each example of the section is a test that passes."""
-    section = GUIDE.read_text(encoding="utf-8").partition("\n## Testing\n")[2].partition("\n## ")[0]
-    examples = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+def test_the_examples_of_tests_pass(pytester: pytest.Pytester) -> None:
+    """Each example of a test passes: those on testing, and those of the tutorial with its own plugin."""
+    guide, testing = GUIDE.read_text(encoding="utf-8").split("\n## Testing\n")
+    examples = re.findall(r"```python\n(.*?)```", testing.partition("\n## ")[0], re.DOTALL)
+    plugin, tutorial = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)[:2]
     assert len(examples) >= 5
-    pytester.makepyfile(test_examples="\n\n".join([HANDLERS, *examples]))
+    assert "from acme_poll import Poll\n" in tutorial
+    pytester.makepyfile(
+        acme_poll=plugin, test_tutorial=tutorial, test_examples="\n\n".join([HANDLERS, *examples])
+    )
     settings = (
         "asyncio_mode = auto",
         "asyncio_default_fixture_loop_scope = function",
@@ -56,4 +60,5 @@ def test_the_examples_on_testing_run(pytester: pytest.Pytester) -> None:
     )
     pytester.makeini("\n".join(["[pytest]", *settings]))
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    result.assert_outcomes(passed=len(examples))
+    assert tutorial.count("async def test_") == 2
+    result.assert_outcomes(passed=len(examples) + 2)

@@ -10,6 +10,7 @@ const now = () => Date.now() / 1000;
 export class Connections {
   #listing;
   #disconnecting;
+  #shown = null;
 
   /** @param {import("./disconnecting.js").Disconnecting} disconnecting */
   constructor(disconnecting) {
@@ -18,8 +19,8 @@ export class Connections {
       name: "Connections",
       columns: [
         { label: "User", className: "lead", build: (row) => this.#who(row) },
-        { label: "Route", className: "long", text: ({ route, path }) => (path === route ? route : `${route} ${path}`) },
-        { label: "Address", className: "long", text: ({ remote }) => remote || NOTHING },
+        { label: "Route", className: "long lines", text: ({ route, path }) => (path === route ? route : `${route}\n${path}`) },
+        { label: "Address", className: "word", text: ({ remote }) => remote || NOTHING },
         { label: "Open for", className: "number", text: ({ opened_at }) => span(now() - opened_at) },
         { label: "In", className: "number", text: ({ messages_in }) => count(messages_in) },
         { label: "Out", className: "number", text: ({ messages_out }) => count(messages_out) },
@@ -39,14 +40,12 @@ export class Connections {
     );
     this.#listing.hear(search, route, group);
     disconnecting.addEventListener("done", () => this.#listing.refresh());
-    const details = byId("details");
+    disconnecting.guard(byId("details-disconnect"));
     byId("details-disconnect").addEventListener("click", () => {
-      details.close();
+      byId("details").close();
       this.#disconnect(this.#shown);
     });
   }
-
-  #shown = null;
 
   /** Ask from now on; `query` may name a group, a route or what to search for. */
   start(query) {
@@ -85,7 +84,7 @@ export class Connections {
     const { user, id } = row();
     const button = make("button", "quiet small", "Disconnect", make("span", "unseen", ` ${user ?? ""} ${id}`));
     button.type = "button";
-    button.disabled = !this.#disconnecting.allowed;
+    this.#disconnecting.guard(button);
     button.addEventListener("click", () => this.#disconnect(row()));
     return button;
   }
@@ -119,7 +118,6 @@ export class Connections {
       ["Groups", groups.length > 0 ? groups.join(", ") : "none"],
       ["Node", make("code", "", row.node)],
     ]);
-    byId("details-disconnect").disabled = !this.#disconnecting.allowed;
     byId("details").showModal();
     byId("details-title").focus();
   }

@@ -10,7 +10,7 @@ import { many } from "./words.js";
 export class Disconnecting extends EventTarget {
   #fleet;
   #asked = null;
-  allowed = true;
+  #allowed = true;
 
   /** @param {import("./fleet.js").Fleet} fleet */
   constructor(fleet) {
@@ -20,6 +20,19 @@ export class Disconnecting extends EventTarget {
       event.preventDefault();
       this.#go();
     });
+  }
+
+  /** Say whether the token may disconnect. */
+  set allowed(allowed) {
+    this.#allowed = allowed;
+    for (const button of document.querySelectorAll("[data-disconnects]")) this.guard(button);
+  }
+
+  /** Have a button that leads here be off for who may not disconnect. */
+  guard(button) {
+    button.dataset.disconnects = "";
+    button.disabled = !this.#allowed;
+    button.title = this.#allowed ? "" : "This token may not: it lacks the scope “disconnect”.";
   }
 
   /**

@@ -64,9 +64,9 @@ export class Fleet {
     return silent.length;
   }
 
-  /** Forget all: what comes next is of another connection. */
-  clear() {
-    this.#nodes.clear();
+  /** Whether there is anything to tell a rate from. */
+  get moves() {
+    return [...this.#nodes.values()].some(({ readings }) => readings.before !== readings.newest);
   }
 
   /** What the nodes say of themselves, by host and worker. */

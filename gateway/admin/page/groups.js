@@ -23,7 +23,7 @@ export class Groups {
         { label: "Group", className: "lead long", text: ({ group }) => group },
         { label: "Connections", className: "number", text: ({ connections }) => count(connections) },
         { label: "History", text: ({ history }) => (history ? "kept" : "no") },
-        { label: "Presence", text: ({ presence }) => ({ off: "no", count: "counted", members: "with members" })[presence] },
+        { label: "Presence", text: ({ presence }) => ({ off: "no", count: "counted", members: "members" })[presence] },
         { label: "", className: "act", build: (row) => this.#actions(row) },
       ],
       key: ({ group }) => group,
@@ -41,9 +41,9 @@ export class Groups {
       name: "Publications and deliveries by pattern of groups",
       columns: [
         { label: "Pattern", className: "lead long", text: ({ pattern }) => pattern },
-        { label: "Publications", className: "number", text: ({ published }) => `${rate(published)}/s` },
-        { label: "Deliveries", className: "number", text: ({ delivered }) => `${rate(delivered)}/s` },
-        { label: "Publications since start", className: "number", text: ({ all }) => count(all) },
+        { label: "Published", className: "number", text: ({ published }) => `${rate(published)}/s` },
+        { label: "Delivered", className: "number", text: ({ delivered }) => `${rate(delivered)}/s` },
+        { label: "Published since start", className: "number", text: ({ all }) => count(all) },
       ],
       key: ({ pattern }) => pattern,
       empty: "Nothing was published yet.",
@@ -84,7 +84,7 @@ export class Groups {
     };
     const button = make("button", "quiet small", "Disconnect", make("span", "unseen", ` the members of ${group}`));
     button.type = "button";
-    button.disabled = !this.#disconnecting.allowed;
+    this.#disconnecting.guard(button);
     button.addEventListener("click", () =>
       this.#disconnecting.ask({
         title: "Disconnect a group",

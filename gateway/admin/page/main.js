@@ -78,6 +78,7 @@ channel.addEventListener("message", ({ detail }) => take[detail.type]?.(detail))
 channel.addEventListener("state", ({ detail: { state, pause } }) => {
   open = state === "open";
   byId("link-state").dataset.state = state;
+  byId("main").classList.toggle("stale", state === "waiting");
   const words = { connecting: "Connecting", open: "Live", waiting: `Lost, next try in ${Math.ceil(pause)} s`, ended: "Log in again" };
   say(byId("link-text"), words[state]);
   if (state === "ended") logInAgain();
@@ -102,7 +103,7 @@ tabs.addEventListener("message", () => setTimeout(logInAgain, 500));
 setInterval(() => {
   if (!open) return;
   if (fleet.prune() > 0) writeSoon();
-  if (fleet.nodes.length > 0) tiles.beat();
+  if (fleet.moves) tiles.beat();
 }, BEAT_MS);
 views.start();
 channel.start();

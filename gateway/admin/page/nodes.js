@@ -59,22 +59,23 @@ export class Nodes {
   #build({ node, host, worker }) {
     const state = make("span", "badge");
     const title = make("h3", "", worker === null ? host : `${host}, worker ${worker}`);
-    const list = make("dl", "facts");
-    const element = make("article", "card node", make("header", "node-head", title, state), make("p", "note mono", node), list);
-    const card = { element, state, list, values: new Map() };
+    const [own, broker] = [make("dl", "facts"), make("dl", "facts")];
+    const element = make("article", "card node", make("header", "node-head", title, state), make("p", "note mono", node), own, broker);
+    const card = { element, state, own, broker, values: new Map() };
     this.#cards.set(node, card);
     return card;
   }
 
-  #fill({ state, list, values }, about) {
+  #fill(card, about) {
     const { node, broker } = about;
+    const { state } = card;
     const name = broker.down ? "bad" : about.draining ? "draining" : "ready";
     say(state, STATES[name]);
     state.dataset.state = name;
     const of = (family) => this.#fleet.of(node, `gateway_${family}`);
     const cpu = this.#fleet.rate("gateway_worker_cpu_seconds_total", () => true, node);
     const files = of("worker_open_files");
-    const pairs = [
+    this.#write(card, card.own, [
       ["Up for", span(Date.now() / 1000 - about.started_at)],
       ["Connections", count(about.connections)],
       ["Groups", count(about.groups)],
@@ -84,11 +85,16 @@ export class Nodes {
       ["Open files", files ? `${count(files)} of ${count(of("worker_max_files"))}` : NOTHING],
       ["Process", String(about.pid)],
       ["Version", about.version],
+    ]);
+    this.#write(card, card.broker, [
       ["Broker", broker.connected ? broker.type : `${broker.type}, not connected`],
       ["Round trip", seconds(broker.round_trip_seconds)],
       ["Connected for", broker.seconds === null ? NOTHING : span(broker.seconds)],
       ["Reconnects", count(broker.reconnects)],
-    ];
+    ]);
+  }
+
+  #write({ values }, list, pairs) {
     for (const [label, text] of pairs) {
       if (!values.has(label)) {
         values.set(label, make("dd"));

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.config.models.access import (
-    SCOPES,
-    ApiConfig,
-    ApiToken,
-    AuthenticationConfig,
-    RevocationConfig,
-    Scope,
-)
+from gateway.config.models.access import ApiConfig, ApiToken, AuthenticationConfig, RevocationConfig
 from gateway.config.models.admin import AdminConfig
 from gateway.config.models.base import ConfigModel
 from gateway.config.models.broker import (
@@ -38,7 +31,6 @@ from gateway.config.models.ways.ticket import TicketWayConfig
 from gateway.config.models.ways.token import TokenKey, TokenWayConfig
 
 __all__ = [
-    "SCOPES",
     "AdminConfig",
     "ApiConfig",
     "ApiToken",
@@ -75,7 +67,6 @@ __all__ = [
     "RevocationConfig",
     "RouteConfig",
     "RouteLimits",
-    "Scope",
     "SignedCookieConfig",
     "TicketWayConfig",
     "TlsConfig",

@@ -67,20 +67,20 @@ class ListenConfig(ListenLimits):
     workers: WorkerCount = Field(
         default=1,
         description="Number of worker processes, or `auto` for one on each core that the gateway may use. "
-        "With more than 1 a supervisor starts them and replaces those that die.",
+        "A supervisor starts them and replaces those that die.",
     )
     worker_start_seconds: Number = Field(
         default=60,
         ge=1,
         le=DAY,
-        description="Seconds within which one of several workers has to be ready. After them it is killed.",
+        description="Seconds within which a worker has to be ready. After them it is killed.",
     )
     worker_hang_seconds: Number = Field(
         default=10,
         ge=0.5,
         le=DAY,
-        description="Seconds for which the event loop of one of several workers may not answer. After them "
-        "the worker is killed and replaced.",
+        description="Seconds for which the event loop of a worker may not answer. After them the worker is "
+        "killed and replaced.",
     )
     backlog: WholeNumber = Field(
         default=1024,
@@ -114,7 +114,8 @@ class ListenConfig(ListenLimits):
         default=5,
         ge=0,
         le=3600,
-        description="Seconds over which connections are closed, evenly, at a stop. 0 closes all at once.",
+        description="Seconds over which connections are closed, evenly, at a stop or a reload. 0 closes all "
+        "at once.",
     )
 
     @field_validator("unix", mode="after")

@@ -17,8 +17,8 @@ class BreakerConfig(ConfigModel):
         default=100,
         ge=0,
         le=1_000_000,
-        description="Number of failed events that stop the plugin at a node: its connections are closed with 1013 "
-        "when they need it, and other plugins work on. 0 never stops it.",
+        description="Number of failed events that stop the plugin at a node: its connections are closed with "
+        "1013 when they need it, and other plugins work on. 0 never stops it.",
     )
     within_seconds: Number = Field(
         default=10,

@@ -98,9 +98,9 @@ class GatewayConfig(ConfigModel):
     )
     runtime_folder: Path | None = Field(
         default=None,
-        description="Path of the folder by which `gateway stop`, `reload` and `status` find the running gateway, "
-        "made at the start. The default, null, is a folder of this file's own below $XDG_RUNTIME_DIR/gateway, "
-        "/run/gateway where that may be written to, or the temporary folder.",
+        description="Path of the folder by which `gateway stop`, `reload` and `status` find the running "
+        "gateway, made at the start. The default, null, is a folder of this file's own below "
+        "$XDG_RUNTIME_DIR/gateway, /run/gateway where that may be written to, or the temporary folder.",
     )
     plugins: Annotated[Mapping[Name, Annotated[PluginConfig, EMPTY_WHEN_NULL]], EMPTY_WHEN_NULL] = Field(
         default_factory=dict,

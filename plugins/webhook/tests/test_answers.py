@@ -144,25 +144,29 @@ async def test_junk_ends_its_own_connection(
 
 
 @pytest.mark.parametrize(
-    ("name", "response"),
+    ("error", "response"),
     [
-        ("moved", lambda: web.Response(status=307, headers={"Location": "/other"})),
-        ("found", lambda: web.Response(status=302, headers={"Location": "/other"})),
-        ("refused", lambda: web.Response(status=400, text="SECRET")),
-        ("compressed", lambda: web.Response(body=gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"})),
-        ("long", lambda: web.Response(body=b" " * 257)),
+        ("answered 307", lambda: web.Response(status=307, headers={"Location": "/other"})),
+        ("answered 302", lambda: web.Response(status=302, headers={"Location": "/other"})),
+        ("answered 400", lambda: web.Response(status=400, text="SECRET")),
+        (
+            "not an answer: encoded",
+            lambda: web.Response(body=gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"}),
+        ),
+        ("not an answer: longer than 256 bytes", lambda: web.Response(body=b" " * 257)),
     ],
 )
 async def test_other_answers_are_not_tried_again(
-    serve_webhook: Serve, gateway_client: Connect, service: Any, name: str, response: Any
+    serve_webhook: Serve, gateway_client: Connect, service: Any, error: str, response: Any
 ) -> None:
     """Redirects are not followed; what another try would not change costs 1011 at once."""
-    service.answer = lambda request: response() if request.said == name else []
+    service.answer = lambda request: response() if request.said == "go" else []
     served = await serve_webhook(max_answer_bytes=256)
     client = await gateway_client(served)
-    await client.send(name)
+    await client.send("go")
     await client.expect_close(*FAILED)
-    await service.heard("open", name, "close")
+    await service.heard("open", "go", "close")
+    assert [line["error"] for line in served.log if line["event"] == "webhook_failed"] == [error]
     assert "SECRET" not in served.stream.getvalue()
 
 

@@ -79,7 +79,8 @@ class Connection(asyncio.Protocol):
         if not self.opened.done():
             self.refusal = self.refusal or f"no answer, {exc!r}"
             self.opened.set_result(False)
-        self.ended.set_result(None)
+        if not self.ended.done():
+            self.ended.set_result(None)
 
 
 async def open_one(address: tuple[str, int], path: str) -> Connection:
@@ -128,6 +129,11 @@ class Client:
             await connection.ended
             self.take()
             self.codes.append(connection.code)
+
+    def abort(self) -> None:
+        """End its connection."""
+        assert self.connection is not None
+        self.connection.transport.abort()
 
     def take(self) -> None:
         """Look through what came."""
