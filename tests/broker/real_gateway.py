@@ -50,9 +50,13 @@ _SOURCE = """
     class Silent(gateway.Handler):
         pass
 
+    class Tell(gateway.Handler):
+        def on_open(self, connection):
+            connection.send(str(os.getpid()))
+
     @gateway.hookimpl
     def gateway_handlers():
-        return {"press": Press, "silent": Silent}
+        return {"press": Press, "silent": Silent, "tell": Tell}
 """
 
 

@@ -4,45 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
-import signal
-import socket
-import sys
-from asyncio.subprocess import DEVNULL
-from contextlib import AsyncExitStack
-from textwrap import dedent
+from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from nodes import LINKED
+from real_gateway import RealGateway
 from websockets.asyncio.client import connect
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 PATIENCE_SECONDS = 30
 
-# Says which process serves, before the chat's own welcome.
-SOURCE = """
-    import os
-
-    import gateway
-
-    class Tell(gateway.Handler):
-        def on_open(self, connection):
-            connection.send(str(os.getpid()))
-
-    @gateway.hookimpl
-    def gateway_handlers():
-        return {"tell": Tell}
-"""
-
 YAML = """
 plugins: {live: {enabled: false}}
 listen: {port: PORT, workers: 2, drain_seconds: 0}
-runtime_folder: RUNTIME
 broker: {type: KIND, urls: ["URL"], prefix: "PREFIX"}
 groups: [{pattern: "room:*", presence: true, presence_grace_seconds: 0.5}]
 routes:
@@ -77,67 +56,22 @@ class Member:
 
 
 @pytest.fixture(params=LINKED)
-async def ports(
-    request: pytest.FixtureRequest, servers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[list[int]]:
+def ports(request: pytest.FixtureRequest, servers: Any, tmp_path: Path) -> Iterator[list[int]]:
     """The ports of two gateways with two workers each."""
-    info = tmp_path / "tell-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tell\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[gateway]\ntell = tell_module\n")
-    (tmp_path / "tell_module.py").write_text(dedent(SOURCE))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", ""))))
-    prefix = f"test-{secrets.token_hex(4)}"
-    processes = []
-    found = []
+    text = YAML.replace("KIND", request.param).replace("URL", getattr(servers, request.param).url)
+    text = text.replace("PREFIX", f"test-{secrets.token_hex(4)}")
+    gateways = []
     for number in range(2):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            found.append(free.getsockname()[1])
-        values = {
-            "PORT": str(found[-1]),
-            "KIND": request.param,
-            "URL": getattr(servers, request.param).url,
-            "PREFIX": prefix,
-            "RUNTIME": str(tmp_path / f"run-{number}"),
-        }
-        text = YAML
-        for name, value in values.items():
-            text = text.replace(name, value)
-        file = tmp_path / f"gateway-{number}.yaml"
-        file.write_text(text)
-        command = (sys.executable, "-m", "gateway", "run", "--config", str(file))
-        with (tmp_path / f"{number}.log").open("w") as log:
-            processes.append(
-                await asyncio.create_subprocess_exec(
-                    *command, stdout=DEVNULL, stderr=log, start_new_session=True
-                )
-            )
-    try:
-        for port in found:
-            await answers(port)
-        yield found
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        statuses = [await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) for process in processes]
-    assert statuses == [0, 0]
-
-
-async def answers(port: int) -> None:
-    """Wait until a gateway is ready."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            status = await reader.readline()
-            writer.close()
-            if b" 200 " in status:
-                return
-            await asyncio.sleep(0.05)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        gateways.append(RealGateway(folder, text))
+    with ExitStack() as stack:
+        for gateway in gateways:
+            gateway.launch()
+            stack.callback(gateway.end)
+        for gateway in gateways:
+            gateway.wait()
+        yield [gateway.port for gateway in gateways]
 
 
 async def test_one_room(ports: list[int]) -> None:
