@@ -6,6 +6,7 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 EDITABLE := -e . $(foreach plugin,$(PLUGINS),-e $(dir $(plugin)))
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PORT ?= 8000
+ADMIN_PORT ?= 8001
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format bench bench-full bench-slow bench-brokers soak fuzz deploy-check reference lock clean
@@ -15,7 +16,7 @@ help: ## List these commands
 
 run: $(VENV)/.installed ## Serve gateway.yaml on http://127.0.0.1:8000
 	@# On a terminal the gateway gets a process group of its own, so that Ctrl-C ends it and not make.
-	@if [ -t 0 ]; then set -m; fi; $(BIN)/gateway run --port $(PORT)
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/gateway run --port $(PORT) --admin-port $(ADMIN_PORT)
 
 test: $(VENV)/.developing ## Run the whole suite, on two cores
 	@# Both processes have to name the tests alike, where names hold sets: they share the seed of hashes.

@@ -85,7 +85,7 @@ class _Desk:
         self._client = client
         self._network_of = network_of
         self._log = node.log.bind(logger="gateway.admin")
-        self._throttle = LoginThrottle()
+        self._throttle = LoginThrottle(node.clock.time)
         self._origins = OriginPolicy.from_config(None, missing=False)
         self._pages = Pages()
 
@@ -101,12 +101,12 @@ class _Desk:
         async def log_out(request: Request) -> HTTPResponse:
             return await self.log_out(request)
 
-        # Whoever reloads the answer of a login, or follows a link to it.
-        @blueprint.route("/login", methods=_READING, name="login_home")
-        @blueprint.route("/logout", methods=_READING, name="logout_home")
         async def go_home(_: Request) -> HTTPResponse:
             return _go_home()
 
+        # Whoever reloads the answer of a login, or follows a link to it.
+        blueprint.add_route(go_home, "/login", methods=_READING, name="login_home")
+        blueprint.add_route(go_home, "/logout", methods=_READING, name="logout_home")
         blueprint.add_route(self.show, "/", methods=_READING, name="page")
 
     async def show(self, request: Request) -> HTTPResponse:

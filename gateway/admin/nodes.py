@@ -43,7 +43,7 @@ class About:
             **self._lasting,
             "draining": node.draining,
             "connections": len(node.hub),
-            "groups": len(node.hub.groups),
+            "groups": node.hub.group_count,
             "broker": {
                 "type": self._broker,
                 "connected": status.connected,

@@ -31,7 +31,7 @@ def _not_ours(group: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=512)]
-GroupName = Annotated[Text, AfterValidator(_not_ours)]
+GroupName = Annotated[Text, AfterValidator(_not_ours), Field(json_schema_extra={"pattern": "^[^$]"})]
 
 
 def _all_different(groups: list[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +29,7 @@ class LoginThrottle:
         most: How many addresses are remembered.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = _MOST_ADDRESSES) -> None:
+    def __init__(self, clock: Callable[[], float], most: int = _MOST_ADDRESSES) -> None:
         self._clock = clock
         self._most = most
         self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()

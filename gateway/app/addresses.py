@@ -33,7 +33,8 @@ def check_address(loaded: Loaded, environ: Mapping[str, str] = os.environ) -> It
 
     Args:
         loaded: The configuration.
-        environ: The environment; with `LISTEN_FDS` the sockets come from systemd, and nothing is looked at.
+        environ: The environment; with `LISTEN_FDS` the sockets of `listen` come from systemd, and are not
+            looked at.
     """
     config = loaded.config
     if "LISTEN_FDS" not in environ and _is_whole(loaded, "listen", "unix"):

@@ -58,19 +58,12 @@ class Policies:
     def history(self, group: str) -> HistoryPolicy | None:
         """Give how much history a group keeps; `None` for none.
 
-        The gateway's own groups, whose names begin with `$`, keep none unless a pattern names them so.
+        The gateway's own groups, whose names begin with `$`, keep none.
         """
-        if not self._histories:
+        if not self._histories or group.startswith("$"):
             return None
-        entry = self._named(group)
-        return None if entry is None else self._histories.get(entry.pattern)
-
-    def _named(self, group: str) -> GroupPolicy | None:
-        """Give the policy of a group; one of the gateway's own is not meant by `*`."""
         entry = self.of(group)
-        if entry is not None and group.startswith("$") and not entry.pattern.startswith("$"):
-            return None
-        return entry
+        return None if entry is None else self._histories.get(entry.pattern)
 
     @property
     def any_presence(self) -> bool:
@@ -79,5 +72,5 @@ class Policies:
 
     def presence(self, group: str) -> GroupPolicy | None:
         """Give the policy of a group of which it is known who is in it, or how many; `None` for others."""
-        entry = self._named(group)
+        entry = None if group.startswith("$") else self.of(group)
         return None if entry is None or entry.presence == "off" else entry

@@ -128,26 +128,28 @@ async def _converse(line: socket.socket, text: str) -> bytes:
 
 
 def takes_restart(
-    former: GatewayConfig, new: GatewayConfig, *, addressed: bool, most_bytes: int | None
+    former: GatewayConfig, new: GatewayConfig, *, addressed: frozenset[str], most_bytes: int | None
 ) -> Iterator[str]:
     """Give a line for each change that a reload cannot make.
 
     Args:
         former: The configuration with which the gateway has started.
         new: The one that it would serve.
-        addressed: Whether the address comes from options of the command.
+        addressed: The sections whose address comes from options of the command.
         most_bytes: Longest message that the embedded broker takes; `None` without one.
     """
     pairs: list[tuple[str, Any, Any]] = []
-    if not addressed:
+    if "listen" not in addressed:
         pairs += [(f"listen.{key}", getattr(former.listen, key), getattr(new.listen, key)) for key in _FIXED]
     pairs += [
         ("listen.workers", former.listen.workers, new.listen.workers),
-        ("admin.host", former.admin.host, new.admin.host),
-        ("admin.port", former.admin.port, new.admin.port),
         ("data_folder", former.data_folder, new.data_folder),
         ("runtime_folder", former.runtime_folder, new.runtime_folder),
     ]
+    if "admin" not in addressed:
+        pairs += [
+            (f"admin.{key}", getattr(former.admin, key), getattr(new.admin, key)) for key in ("host", "port")
+        ]
     if wants_embedded(former) != wants_embedded(new):
         pairs.append(("broker.type", former.broker.type, new.broker.type))
     for name, old, wanted in pairs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import socket
@@ -114,6 +113,8 @@ class RuntimeFolder:
 
     def _lock(self) -> int:
         """Open and lock the file with the process id, which whoever had it before may just remove."""
+        import fcntl  # noqa: PLC0415 - not there on Windows
+
         file = self.path / _PID_FILE
         while True:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -79,6 +80,8 @@ class Supervisor:
         self.last_reload: Outcome | None = None
         """What became of the last reload; `None` if there was none."""
         self._resume_key = ""
+        # Whoever starts it with nohup wants it to outlive the terminal.
+        self._has_terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
         self._told_to_stop = asyncio.Event()
         self._told_to_end = asyncio.Event()
         self._told_to_reload = asyncio.Event()
@@ -103,8 +106,8 @@ class Supervisor:
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.ask_to_stop)
-        loop.add_signal_handler(signal.SIGHUP, self._told_to_reload.set)
+            loop.add_signal_handler(number, self._take_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._take_hangup)
         if self._folder is not None:
             await self._control.start(self._folder)
         self.embedded = embedded = make_embedded(self.served.config, self.log)
@@ -119,9 +122,20 @@ class Supervisor:
                 await embedded.end()
             await self._control.close()
 
+    def _take_hangup(self) -> None:
+        """Reload; but end where the signal says that the terminal is closed."""
+        if self._has_terminal and not _has_terminal():
+            self.ask_to_stop()
+        else:
+            self._told_to_reload.set()
+
+    def _take_signal(self) -> None:
+        """Drain at the first signal, and end at once at the second."""
+        self.ask_to_stop(at_once=self._told_to_stop.is_set())
+
     def ask_to_stop(self, *, at_once: bool = False) -> None:
-        """Drain when asked first, and end at once when asked again."""
-        if self._told_to_stop.is_set() or at_once:
+        """Drain and end, or end at once; to be asked again to drain changes nothing."""
+        if at_once:
             self._told_to_end.set()
         self._told_to_stop.set()
 
@@ -325,6 +339,15 @@ class Supervisor:
         await former.ended()
         if not self._told_to_stop.is_set():
             del self.former[former]
+
+
+def _has_terminal() -> bool:
+    """Tell whether a terminal controls this process."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 async def _all_ended(generations: list[Generation]) -> None:

@@ -8,7 +8,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.identity import Identity
-from gateway.core.stepping import as_coroutine
+from gateway.core.stepping import HandlerExit, as_coroutine
 from gateway.protocol.refusals import Refusal, Refused, refuse
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ async def authenticate(
         TypeError: If a way gives something other than an identity, or one whose end is no time.
     """
     for _, way in ways:
-        identity = way.authenticate(opening)
-        if isawaitable(identity):
-            identity = await as_coroutine(identity)
+        identity = await _answer(way.authenticate, opening)
         if isinstance(identity, Identity) and isinstance(identity.user, str):
             if identity.expires_at is not None:
                 if not math.isfinite(identity.expires_at):
@@ -76,12 +74,19 @@ async def ask_admission(
         TypeError: If a hook gives something else.
     """
     for name, hook in hooks:
-        verdict = hook(opening=opening)
-        if isawaitable(verdict):
-            verdict = await as_coroutine(verdict)
+        verdict = await _answer(hook, opening=opening)
         if isinstance(verdict, Refusal):
             raise Refused(verdict, f"plugin {name}")
         if verdict is not None:
             raise TypeError(f"gateway_admit of plugin {name!r} gave {type(verdict).__name__}")
     if opening.identity is not None and revocations.covers(opening.identity):
         raise refuse("unauthorized", "identity is revoked")
+
+
+async def _answer(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Give what a plugin's function says, plain or `async`; its exits are errors."""
+    try:
+        result = function(*args, **kwargs)
+        return await as_coroutine(result) if isawaitable(result) else result
+    except (SystemExit, KeyboardInterrupt) as exc:
+        raise HandlerExit(exc).with_traceback(exc.__traceback__) from None

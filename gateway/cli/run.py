@@ -40,6 +40,9 @@ def run(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Instead of listen.port; 0 takes a free one.")
     ] = None,
+    admin_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Instead of admin.port; 0 takes a free one.")
+    ] = None,
     in_process: Annotated[
         bool,
         typer.Option(
@@ -53,8 +56,9 @@ def run(
     alone = in_process or sys.platform == "win32"
     prepared = prepare_or_exit(config, text) if alone else None
     read = _config_or_exit(config, text) if prepared is None else prepared.config
-    addressed = host is not None or port is not None
-    served = Served(config, text, _with_address(read, host, port), addressed)
+    options = {"listen": (host, port), "admin": (admin_port,)}
+    addressed = {section for section, given in options.items() if any(one is not None for one in given)}
+    served = Served(config, text, _with_address(read, host, port, admin_port), frozenset(addressed))
     listen = served.config.listen
     workers = count_workers(listen.workers)
     if alone and workers > 1:
@@ -73,7 +77,9 @@ def run(
                     prepared.with_config(served.config),
                     sockets,
                     notifier,
-                    lambda gateway: _announce(_Announced(gateway.port, gateway.serves_page), served.config),
+                    lambda gateway: _announce(
+                        _Announced(gateway.port, gateway.serves_page, gateway.admin_port), served.config
+                    ),
                 )
             )
         else:
@@ -99,7 +105,11 @@ def _config_or_exit(path: Path, text: str) -> GatewayConfig:
     return config
 
 
-def _with_address(config: GatewayConfig, host: str | None, port: int | None) -> GatewayConfig:
+def _with_address(
+    config: GatewayConfig, host: str | None, port: int | None, admin_port: int | None
+) -> GatewayConfig:
+    if admin_port is not None:
+        config = config.model_copy(update={"admin": config.admin.model_copy(update={"port": admin_port})})
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     if not given:
         return config
@@ -130,7 +140,8 @@ async def _supervise(
     supervisor = Supervisor(served, sockets, workers, begin_log, folder, notifier)
 
     def announce(told: Mapping[str, Any]) -> None:
-        _announce(_Announced(sockets.port, bool(told["serves_page"])), served.config)
+        admin_port = None if sockets.admin is None else sockets.admin.port
+        _announce(_Announced(sockets.port, bool(told["serves_page"]), admin_port), served.config)
 
     try:
         return await supervisor.run(announce)
@@ -178,10 +189,12 @@ class _Announced:
     Args:
         port: The TCP port; 0 for a unix-domain socket.
         serves_page: Whether a plugin answers at `/`.
+        admin_port: The TCP port for operators; `None` without one.
     """
 
     port: int
     serves_page: bool
+    admin_port: int | None = None
 
 
 def _announce(served: _Announced, config: GatewayConfig) -> None:
@@ -191,9 +204,7 @@ def _announce(served: _Announced, config: GatewayConfig) -> None:
     secure = "s" if listen.tls is not None else ""
     page, ws = f"http{secure}://", f"ws{secure}://"
     if listen.unix is None:
-        # The wildcard addresses are for listening; one cannot connect to them everywhere.
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.host, listen.host)  # noqa: S104
-        authority = _authority(host, served.port)
+        authority = _authority(_reached_at(listen.host), served.port)
         page, ws = page + authority, ws + authority
     else:
         console.print(f"unix  {listen.unix}")
@@ -202,7 +213,14 @@ def _announce(served: _Announced, config: GatewayConfig) -> None:
         console.print(f"page  {page}/")
     for route in config.routes:
         console.print(f"ws    {ws}{route.path}")
+    if served.admin_port is not None:
+        console.print(f"admin http://{_authority(_reached_at(config.admin.host), served.admin_port)}/admin")
     sys.stdout.flush()
+
+
+def _reached_at(host: str) -> str:
+    """Give where a host is reached: one cannot connect everywhere to the addresses that listen on all."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
 def _authority(host: str, port: int) -> str:

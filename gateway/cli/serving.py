@@ -6,7 +6,8 @@ import asyncio
 import logging
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from asyncio.tasks import _unregister_task
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.observe.logs import (
     make_logger,
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["begin_log", "on_signals", "run_loop"]
 
+_STUBBORN_SECONDS: Final = 1.0
+
 
 def run_loop(main: Coroutine[Any, Any, int]) -> int:
     """Run a coroutine on the event loop that serves; give what it returns."""
@@ -32,7 +35,29 @@ def run_loop(main: Coroutine[Any, Any, int]) -> int:
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(main)
+        return runner.run(_run(main))
+
+
+async def _run(main: Coroutine[Any, Any, int]) -> int:
+    try:
+        return await main
+    finally:
+        await _end_tasks()
+
+
+async def _end_tasks() -> None:
+    """Cancel the tasks that are left; one that goes on all the same is left behind.
+
+    Asyncio would wait without end for a plugin's task that cannot be cancelled.
+    """
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        _, stubborn = await asyncio.wait(left, timeout=_STUBBORN_SECONDS)
+        for task in stubborn:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is no mistake of ours
+            _unregister_task(task)
 
 
 def begin_log(config: LogConfig, **fields: object) -> Logger:

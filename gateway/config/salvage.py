@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.config.models.admin import AdminConfig
 from gateway.config.models.broker import BUILT_IN_BROKERS
 from gateway.config.models.group_rules import (
     gap_findings,
@@ -14,7 +15,9 @@ from gateway.config.models.group_rules import (
     resume_findings,
 )
 from gateway.config.models.limits import RouteLimits
+from gateway.config.models.listen import ListenConfig
 from gateway.config.models.rules import (
+    address_findings,
     any_page_findings,
     api_findings,
     broker_findings,
@@ -70,6 +73,8 @@ class _Salvage:
         findings += [replace(one, path=(*_LISTEN, *one.path)) for one in self._listen()]
         findings += [replace(one, path=(*_TLS, *one.path)) for one in self._tls()]
         findings += [replace(one, path=(*_API, *one.path)) for one in self._api()]
+        main, admin = self._place("listen", ListenConfig()), self._place("admin", AdminConfig())
+        findings += address_findings(main, admin)
         findings += [replace(one, path=(*_BROKER, *one.path)) for one in self._broker()]
         findings += self._groups()
         for section, key, fact, secret in (
@@ -159,7 +164,17 @@ class _Salvage:
         claims = self._at((*_API, "required_claims"))
         # What is wrong in itself was meant to name some.
         findings = api_findings(ways, claims=not (claims is None or claims == {}))
-        return findings + certificate_findings(ways, asked=self._asked())
+        # The operators' listener speaks no TLS.
+        asked = self._asked() if self._at(("admin", "port")) is None else "none"
+        return findings + certificate_findings(ways, asked=asked)
+
+    def _place(self, section: str, default: ListenConfig | AdminConfig) -> tuple[object, int | None]:
+        """Give host and port of a section; no port where either is wrong in itself."""
+        given = [self._at((section, key)) for key in ("host", "port", "unix")]
+        if any((section, key) in self._bad for key in ("host", "port", "unix")):
+            return None, None
+        host, port, unix = given
+        return unix or host or default.host, default.port if port is None else port
 
     def _broker(self) -> list[Finding]:
         broker = self._at(_BROKER)

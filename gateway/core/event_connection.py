@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.connection import Connection
 from gateway.core.owned import Owned
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gateway.core.deadlines import Deadlines
 
 __all__ = ["EventConnection"]
+
+_LEAST_GRACE_SECONDS: Final = 0.1  # for which a task that was cancelled may end in order
 
 
 class EventConnection(Connection):
@@ -82,6 +84,10 @@ class EventConnection(Connection):
         self.begin_deadline()
         task.add_done_callback(self._event_ended)
         return True
+
+    def awaits(self, task: asyncio.Task[Any]) -> bool:
+        """Tell whether an event of this connection is still waited for, and not given up."""
+        return self._task is task
 
     def _event_ended(self, task: asyncio.Task[Any]) -> None:
         node = self.node
@@ -162,8 +168,8 @@ class EventConnection(Connection):
         """Let tasks that go on have their grace."""
         if owned.left():
             guards = self._route.dispatch.guards
-            grace = max((guard.limits.task_grace_seconds for guard in guards), default=0.0)
-            self.node.clock.call_later(grace, self._name_tasks, owned)
+            grace = max((guard.limits.task_grace_seconds for guard in guards), default=_LEAST_GRACE_SECONDS)
+            self.node.clock.call_later(max(grace, _LEAST_GRACE_SECONDS), self._name_tasks, owned)
 
     def _name_tasks(self, owned: Owned) -> None:
         """Name what outlives the connection, and cancel it."""
@@ -186,6 +192,11 @@ class EventConnection(Connection):
             task.cancel()
 
     # Deadlines.
+
+    @property
+    def event_seconds(self) -> float:
+        """How long an event may take on its route."""
+        return self._route.event_seconds
 
     def begin_deadline(self, seconds: float | None = None) -> None:
         """Give the event that waits its time from now on.

@@ -96,7 +96,9 @@ class Guard:
             in_turn: Whether it has to wait for its turn.
         """
         seconds = self.limits.event_timeout_seconds
-        limited = None if seconds is None else connection
+        limited = connection
+        if seconds is None or connection is None or seconds >= connection.event_seconds:
+            limited = None
         if limited is not None:
             limited.begin_deadline(seconds)
         try:

@@ -75,6 +75,7 @@ class Hub:
         """Open connections of operators, which are in no group of the application's, and not counted."""
         self._everyone = Group(EVERYONE, None, metrics.group_tally(EVERYONE))
         self._groups[EVERYONE] = self._everyone
+        self._own_groups = 1
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -85,6 +86,11 @@ class Hub:
     def groups(self) -> tuple[str, ...]:
         """Names of the groups that have members here, the gateway's own left out."""
         return tuple(name for name in self._groups if not name.startswith("$"))
+
+    @property
+    def group_count(self) -> int:
+        """How many groups have members here, the gateway's own left out."""
+        return len(self._groups) - self._own_groups
 
     def sizes(self) -> list[tuple[str, int]]:
         """Give every group that has members here, the gateway's own among them, and how many."""
@@ -123,6 +129,7 @@ class Hub:
         if group is None:
             group = self._groups[name] = Group(name, self._policy(name), self._tally(name))
             group.presence = self.presence_of(name)
+            self._own_groups += name.startswith("$")
             self._broker.subscribe(name)
         if group not in connection.joined:
             if group.presence is not None:
@@ -146,6 +153,7 @@ class Hub:
         group.discard(connection)
         if not group:
             del self._groups[group.name]
+            self._own_groups -= group.name.startswith("$")
             self._broker.unsubscribe(group.name)
 
     def members(self, name: str) -> tuple[Connection, ...]:

@@ -189,6 +189,7 @@ class Node(NodeCalls):
         self.guards.close()
         if self._task_factory is not None:
             self._task_factory.leave(self)
+            self._task_factory = None
         self._owned.close()
         self.stepper.close()
         for deadlines in self._deadlines.values():
@@ -236,8 +237,8 @@ class Node(NodeCalls):
         while self.closing:
             self._last_socket_gone.clear()
             await self._last_socket_gone.wait()
-        while self.event_tasks:
-            await asyncio.wait(tuple(self.event_tasks))
+        while waiting := [task for task, owner in self.event_tasks.items() if owner.awaits(task)]:
+            await asyncio.wait(waiting)
 
     @property
     def sockets(self) -> set[Connection]:

@@ -42,6 +42,9 @@ class _Contained(Coroutine[Any, Any, Any]):
     def __getattr__(self, name: str) -> Any:
         return getattr(self._coroutine, name)  # what tells where it waits, and its name
 
+    def __repr__(self) -> str:
+        return repr(self._coroutine)
+
     def __await__(self) -> Any:
         return self
 

@@ -64,7 +64,12 @@ CLOSE_CODES: Final[dict[int, CloseCodeRow]] = {
         CloseCodeRow(1009, "message too big", "a message is over the route's limit", Reconnect.NO),
         CloseCodeRow(1011, "internal error", "a handler failed, or no pong came in time", Reconnect.YES),
         CloseCodeRow(1012, "service restart", "the gateway restarts", Reconnect.YES),
-        CloseCodeRow(1013, "try again later", "the client read too slowly, or a plugin is out of order", Reconnect.LATER),
+        CloseCodeRow(
+            1013,
+            "try again later",
+            "the client read too slowly, or a plugin is out of order",
+            Reconnect.LATER,
+        ),
         CloseCodeRow(IDENTITY_EXPIRED, "identity expired", "the credentials ran out", Reconnect.YES),
         CloseCodeRow(IDENTITY_REVOKED, "identity revoked", "the credentials were withdrawn", Reconnect.NO),
         CloseCodeRow(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.broker.contract import BrokerUnavailableError, MessageTooBigError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -237,7 +239,73 @@ class TestCredentials:
         assert bearer["Authorization"].removeprefix("Bearer ") not in server.stream.getvalue()
 
 
-ONE_TARGET = "exactly one of group, user and everyone is needed"
+class TestPublishingToSeveralGroups:
+    """One call, and an outcome for each group."""
+
+    async def test_each_gets_it(self, server: Served, http: ClientSession, bearer: dict[str, str]) -> None:
+        """Members of each group get it, and who is in two gets it twice."""
+        url = server.http_url("/api/publish")
+        async with server.connect("/room") as client:
+            server.node.hub.join(server.node.connections()[0], "more")
+            body = {"groups": ["news", "more", "none"], "data": "both"}
+            async with http.post(url, json=body, headers=bearer) as response:
+                value = await answer(response, 200)
+            assert value == {
+                "node": server.node.name,
+                "connections": 2,
+                "groups": [
+                    {"group": "news", "connections": 1},
+                    {"group": "more", "connections": 1},
+                    {"group": "none", "connections": 0},
+                ],
+            }
+            assert [await client.recv(), await client.recv()] == ["both", "both"]
+
+    async def test_one_of_them_cannot(
+        self, server: Served, http: ClientSession, bearer: dict[str, str]
+    ) -> None:
+        """The refusal says what became of each; whatever else goes wrong is not told as that."""
+        url = server.http_url("/api/publish")
+        publish = server.node.broker.publish
+        problem: Exception = BrokerUnavailableError("cut")
+
+        def fail(publication: Any) -> int:
+            if publication.group == "b":
+                raise problem
+            return int(publish(publication))
+
+        server.node.broker.publish = fail
+        body = {"groups": ["a", "b", "c"], "data": 1}
+        async with http.post(url, json=body, headers=bearer) as response:
+            assert (response.status, response.headers["retry-after"]) == (503, "5")
+            fault = {"error": "broker_unavailable", "message": "broker unavailable: cut"}
+            assert await response.json() == {
+                **fault,
+                "groups": [
+                    {"group": "a", "connections": 0},
+                    {"group": "b", **fault},
+                    {"group": "c", "connections": 0},
+                ],
+            }
+        problem = MessageTooBigError(9, 5)
+        async with http.post(url, json=body, headers=bearer) as response:
+            assert (response.status, (await response.json())["error"]) == (413, "message_too_big")
+        problem = ValueError("hunter2")
+        async with http.post(url, json=body, headers=bearer) as response:
+            assert response.status == 500
+            assert "hunter2" not in await response.text()
+
+    @pytest.mark.parametrize("groups", [[], ["a", "a"], ["$everyone"], [""], "a", ["a"] * 101, [1], None])
+    async def test_bad_lists(
+        self, server: Served, http: ClientSession, bearer: dict[str, str], groups: Any
+    ) -> None:
+        """A list that is empty, too long, or names a group twice or one that is none, is refused."""
+        body = {"groups": groups, "data": 1}
+        async with http.post(server.http_url("/api/publish"), json=body, headers=bearer) as response:
+            assert (await answer(response, 400))["error"] == "bad_request"
+
+
+ONE_TARGET = "exactly one of group, groups, user and everyone is needed"
 ONE_DATA = "exactly one of data and data_base64 is needed"
 
 

@@ -75,7 +75,7 @@ class Browser:
 
 
 @pytest.fixture
-async def server(serve_gateway: Callable[..., Awaitable[Served]]) -> Served:
+async def server(gateway_clock: TestClock, serve_gateway: Callable[..., Awaitable[Served]]) -> Served:
     """A gateway with a listener for operators, and tokens with all scopes and with few."""
     return await serve_gateway(CONFIGURATION, environ=ENVIRONMENT)
 
@@ -177,7 +177,7 @@ class TestPages:
         page = await browser.get()
         assert page.status_code == 503
         assert "No token is set" in page.text
-        assert 'token: "${GATEWAY_API_TOKEN}"' in unescape(page.text)
+        assert 'token: "${GATEWAY_API_TOKEN:-}"' in page.text
         assert (await browser.log_in("")).status_code == 404
         assert (await browser.get("/assets/base.css")).status_code == 200
 
@@ -241,7 +241,9 @@ class TestLogin:
         assert fault(answer) == "This token lacks the scope “read”."
         assert "set-cookie" not in answer.headers
 
-    async def test_a_wrong_token_makes_the_address_wait(self, browser: Browser) -> None:
+    async def test_a_wrong_token_makes_the_address_wait(
+        self, browser: Browser, gateway_clock: TestClock
+    ) -> None:
         """After a wrong token not even the right one is judged for a while, from there; elsewhere it is."""
         assert (await browser.log_in("wrong")).status_code == 401
         answer = await browser.log_in(TOKEN)
@@ -249,6 +251,14 @@ class TestLogin:
         assert fault(answer) == "Too many wrong tokens from your address. Try again in 1 second."
         assert "set-cookie" not in answer.headers
         assert (await browser.log_in(TOKEN, x_forwarded_for="192.0.2.7")).status_code == 303
+        await gateway_clock.turn(1)
+        assert (await browser.log_in("wrong again")).status_code == 401
+        answer = await browser.log_in(TOKEN)
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
+        await gateway_clock.turn(2)
+        assert (await browser.log_in(TOKEN)).status_code == 303
+        assert (await browser.log_in("wrong")).status_code == 401
+        assert (await browser.log_in(TOKEN)).headers["retry-after"] == "1"
 
     async def test_a_network_of_ipv6_is_one_address(self, browser: Browser) -> None:
         """Whoever has one address of an IPv6 network has all of them."""

@@ -188,10 +188,13 @@ async def test_sessions_that_are_none(
     serve_gateway: Callable[..., Awaitable[Served]], gateway_clock: TestClock
 ) -> None:
     """One that is forged, has ended, or is of a token that has been changed, opens nothing."""
-    server, other = await serve_gateway(YAML), await serve_gateway(YAML.replace("ops-1", "ops-2"))
+    text = YAML + "resume: {key: one-key-for-all-of-thirty-two-bytes}\n"
+    server, same = await serve_gateway(text), await serve_gateway(text)
+    other = await serve_gateway(text.replace("ops-1", "ops-2"))
     sessions = server.gateway._admin.access.sessions
     good = sessions.issue("ops")
     assert sessions.find(good).caller.name == "ops"
+    assert same.gateway._admin.access.sessions.find(good) == sessions.find(good)
     assert other.gateway._admin.access.sessions.find(good) is None
     for value in ("", ".", good[:-2], good[1:], good.replace(".", "..", 1), "x" * 5000, "\udcff", "[1].x"):
         assert sessions.find(value) is None
@@ -201,12 +204,15 @@ async def test_sessions_that_are_none(
 
 async def test_a_look_is_no_connection(server: Served, ask: Any) -> None:
     """Who looks is in no group of the application, takes nobody's place, and hears what is counted."""
-    async with look(server) as client, server.connect("/room") as room:
+    async with server.connect("/room") as room, look(server) as client:
+        with pytest.raises(InvalidStatus, match="503"):
+            await server.connect("/room")
         families = await hear(client, type="families")
         assert families["families"]["gateway_connections"]["labels"] == ["route"]
         assert families["session"]["name"] == "ops"
         figures = await hear(client, type="figures", connections=1)
         assert (figures["node"], figures["broker"]["type"]) == (server.node.name, "memory")
+        assert (figures["groups"], server.node.hub.groups) == (1, ("news",))
         assert [["/room"], 1] in figures["figures"]["gateway_connections"]
         assert server.node.publish_to_everyone("all") == 1
         assert server.node.publish_to_user("api:ops", "you") == 0
@@ -215,7 +221,7 @@ async def test_a_look_is_no_connection(server: Served, ask: Any) -> None:
         await client.send("what operators say is not heard")
         assert (await hear(client, type="figures"))["connections"] == 1
     refused = [line["error"] for line in server.log if line["event"] == "opening_refused"]
-    assert refused == []
+    assert refused == ["too_many_connections"]
 
 
 @pytest.mark.parametrize(

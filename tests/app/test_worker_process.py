@@ -103,6 +103,19 @@ async def test_a_silent_worker_is_killed(worker: WorkerProcess, clock: Clock) ->
     assert worker.stack == ['  File "handler.py", line 3 in on_message']
 
 
+async def test_it_answers_once_it_serves_and_while_it_is_heard(worker: WorkerProcess, clock: Clock) -> None:
+    """One that starts, or has been silent for too long, is none that answers; systemd is told by this."""
+    assert not worker.answers
+    tell(worker, say="ready", node="n")
+    assert worker.answers
+    clock.run_to(1009.9)
+    assert worker.answers
+    clock.run_to(1010)
+    assert not worker.answers
+    tell(worker, say="alive")
+    assert worker.answers
+
+
 async def test_a_start_has_its_own_time(worker: WorkerProcess, clock: Clock) -> None:
     """Before it is ready it may be silent for longer; but all in all, however alive it is."""
     clock.run_to(1030)

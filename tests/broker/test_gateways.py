@@ -295,7 +295,7 @@ class TestPlugins:
         value, made = plugin
         served = await start("type: carrier, place: here", plugins=[value])
         (broker,) = made
-        assert served.node.broker is broker
+        assert served.broker._inner is broker
         assert (broker.options.place, broker.node) == ("here", served.node.name)
         async with connect(served) as ann, connect(served, "bob") as bob:
             await ann.send("hello")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
 import signal
 import socket
 import ssl
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -134,6 +137,26 @@ class TestServing:
         assert await ended(running, port=port) == 1
         assert running.events[-1]["event"] == "stopped_at_once"
         writer.close()
+
+    async def test_a_terminal_that_is_closed_ends_it(self, write: Callable[[str], Path]) -> None:
+        """SIGHUP means a reload, but not where it says that there is nobody any more who sees the gateway."""
+        write(ECHO)
+        ours, theirs = pty.openpty()
+        take = "import fcntl, os, sys, termios; fcntl.ioctl(1, termios.TIOCSCTTY, 0)\n"
+        command = (sys.executable, "-m", "gateway", "run")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", f"{take}os.execv(sys.argv[1], sys.argv[1:])", *command),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        printed = b""
+        while b"/chat/" not in printed:
+            printed += await asyncio.to_thread(os.read, ours, 4096)
+        os.close(ours)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
 
     async def test_host_and_port_go_before_the_file(
         self, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]]

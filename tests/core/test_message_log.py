@@ -54,7 +54,7 @@ async def test_other_routes_do_not(serve_gateway: Any) -> None:
 async def test_timed_messages_are_logged_once(serve_gateway: Any) -> None:
     """The messages that are timed are logged like the others."""
     server = await serve_gateway(YAML)
-    for sampler in server.gateway.figures._watch.samplers:
+    for sampler in server.gateway.figures.watch.samplers:
         sampler.arm()
     lines = await lines_of(server, "/open", *map(str, range(40)))
     assert [line["message"] for line in lines] == [str(number) for number in range(40)]

@@ -37,7 +37,9 @@ def test_it_is_in_the_order_in_which_it_is_needed() -> None:
     assert titles[0] == ORDER[0]
 
 
-@pytest.mark.parametrize("name", ["README.md", "METRICS.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "METRICS.md", "../plugins/README.md", "../plugins/REFERENCE.md"]
+)
 def test_every_link_leads_somewhere(name: str) -> None:
     """Each link within the repository has its file, and its heading there."""
     text = (DEPLOY / name).read_text("utf-8")
@@ -45,7 +47,7 @@ def test_every_link_leads_somewhere(name: str) -> None:
     assert links
     for link in links:
         file, _, anchor = link.partition("#")
-        target = DEPLOY / file if file else DEPLOY / name
+        target = (DEPLOY / name).parent / file if file else DEPLOY / name
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target.read_text("utf-8")), link

@@ -148,7 +148,7 @@ async def test_http_call_reaches_the_page(
         async with (
             aiohttp.ClientSession(headers=headers) as session,
             session.post(
-                served.http_url("/api/publish"), json={"group": f"consumer:{consumer}", "data": push}
+                served.admin_url("/api/publish"), json={"group": f"consumer:{consumer}", "data": push}
             ) as answer,
         ):
             assert answer.status == 200, await answer.text()

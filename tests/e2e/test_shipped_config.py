@@ -61,7 +61,7 @@ async def test_command_serves_it_and_ends_cleanly() -> None:
     """`gateway run` prints where page and routes are, serves them, and Ctrl-C ends it with status 0."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "gateway", "run", "-c", str(SHIPPED), "--port", "0"),
+        *("-m", "gateway", "run", "-c", str(SHIPPED), "--port", "0", "--admin-port", "0"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -86,8 +86,11 @@ async def test_command_serves_it_and_ends_cleanly() -> None:
             process.send_signal(signal.SIGINT)
             _, logged = await process.communicate()
         assert process.returncode == 0
-        events = [json.loads(line)["event"] for line in logged.splitlines()]
-        assert sorted(events) == ["connection_closed", "started", "stopped", "stopping"]
+        lines = [json.loads(line) for line in logged.splitlines()]
+        assert {line["level"] for line in lines} == {"info"}
+        events = [line["event"] for line in lines]
+        assert {"started", "workers_started", "connection_closed", "stopped"} < set(events)
+        assert events[-1] == "workers_stopped"
     finally:
         if process.returncode is None:
             process.kill()
@@ -174,8 +177,8 @@ async def test_api_is_off_until_a_token_is_set(
     bearer = {"Authorization": "Bearer a-token-for-this-test"}
     async with aiohttp.ClientSession() as session, opened.connect("/chat/lobby") as connection:
         await hear(connection, "welcome")
-        assert (await session.post(served.http_url("/api/publish"), json=body)).status == 404
-        url = opened.http_url("/api/publish")
+        assert (await session.post(served.admin_url("/api/publish"), json=body)).status == 404
+        url = opened.admin_url("/api/publish")
         assert (await session.post(url, json=body)).status == 401
         answer = await session.post(url, json=body, headers=bearer)
         assert (answer.status, (await answer.json())["connections"]) == (200, 1)

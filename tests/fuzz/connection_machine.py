@@ -22,6 +22,7 @@ from gateway.core.connection import State
 from gateway.core.dispatch import Dispatch
 from gateway.core.route import Route
 from gateway.core.socket_connection import SocketConnection
+from gateway.core.stepping import STUBBORN_SECONDS
 from gateway.observe.logs import make_logger
 from gateway.protocol.origin import OriginPolicy
 
@@ -77,6 +78,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         self.arrived = self.serial = self.publications = 0
         self.always_reads = True
         self.over = self.vanished = False
+        self.given_up: set[str] = set()
         self.clock.run(self.connection.open, b"")
         self.model.log.append("open")
         self.model.begin("ping", LIMITS["ping_interval_seconds"])
@@ -154,9 +156,10 @@ class ConnectionMachine(RuleBasedStateMachine):
 
     @rule()
     def release(self) -> None:
-        """Let the handler that waits go on."""
-        if self.probe.release is not None and not self.probe.release.done():
-            self.probe.release.set_result(None)
+        """Let the handler that waits go on, and those that were given up."""
+        for release in self.probe.releases:
+            if not release.done():
+                release.set_result(None)
 
     @rule(seconds=st.sampled_from((0.3, 1.2, 3.4, 7.8, 11.3, 17.4, 31.4)), answers=st.booleans())
     def time_passes(self, seconds: float, answers: bool = False) -> None:
@@ -247,6 +250,15 @@ class ConnectionMachine(RuleBasedStateMachine):
             model.windows.pop("handler")
             model.fail(1011)
             self.expired = model.waiting
+            if model.waiting is not None and model.waiting[1] == "stubborn":
+                model.begin("stubborn", STUBBORN_SECONDS)
+        if metrics.tasks_left.total() > len(self.given_up):
+            assert model.falls("stubborn"), "given up too early"
+            model.windows.pop("stubborn")
+            assert model.waiting is not None
+            self.given_up.add(model.waiting[0])
+            model.waiting = None
+            model.go_on()
         while journal:
             name = journal.pop(0)
             if name == "lost":
@@ -254,11 +266,14 @@ class ConnectionMachine(RuleBasedStateMachine):
                 model.windows.pop("socket", None)
                 kept = model.inbox[-1] if model.inbox else None
                 model.finish(kept.value if kept is not None and kept.kind == "close" else 1006)
+            elif name in self.given_up:
+                continue
             else:
                 assert model.waiting is not None
                 ended, model.waiting = model.waiting, None
                 assert ended[0] == name
                 model.windows.pop("handler", None)
+                model.windows.pop("stubborn", None)
                 if ended != self.expired:
                     model.finished(*ended)
                 model.go_on()

@@ -38,7 +38,7 @@ class Probe(Handler[Options]):
         self.sent: list[bytes] = []
         self.lost_place: set[str] = set()
         self.journal: list[str] = []
-        self.release: asyncio.Future[None] | None = None
+        self.releases: list[asyncio.Future[None]] = []
         self.ticks: list[State] = []
         self.most_queued = 0
 
@@ -81,7 +81,8 @@ class Probe(Handler[Options]):
 
     async def wait(self, connection: Connection, deed: str, name: str) -> None:
         """Do a deed that waits."""
-        self.release = release = asyncio.get_running_loop().create_future()
+        release = asyncio.get_running_loop().create_future()
+        self.releases.append(release)
         try:
             if deed == "stream":
                 for _ in range(10):

@@ -1,4 +1,4 @@
-"""Tests of what a plugin may take: its time, its events under way, its failures, its threads, the event loop."""
+"""Tests of what a plugin may take: its time, its events under way, failures, threads, the event loop."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import contextvars
 import linecache
 import threading
 import time
+from contextlib import AsyncExitStack
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway import Connection, Handler
+from gateway import Connection, Handler, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -127,6 +129,24 @@ async def test_the_shorter_deadline_holds(serve_gateway: Any, handlers: str) -> 
     assert server.node.metrics.limits["event_timeout_seconds"] == 1
 
 
+async def test_the_route_s_own_deadline_stays(serve_gateway: Any, gateway_clock: Any) -> None:
+    """A plugin that may take as long as the route leaves the deadline to the handlers behind it."""
+
+    class Quick(Handler):
+        async def on_message(self, connection: Connection, message: str | bytes) -> None:
+            await asyncio.sleep(0)
+
+    text = ROUTES.format(handlers="quick, told") + LIMITS.format(limits="{event_timeout_seconds: 30}")
+    quick = SimpleNamespace(gateway_handlers=hookimpl(lambda: {"quick": Quick}))
+    quick.gateway_handlers.__name__ = "gateway_handlers"
+    server = await serve_gateway(text, handlers={"told": Told}, plugins=[quick])
+    server.node.guards.of("test-0").limits = server.node.guards.of(PLUGIN).limits
+    async with server.client("/it") as client:
+        assert await client.ask("wait on") == "waits"
+        await gateway_clock.turn(31)
+        await client.expect_close(1011)
+
+
 @pytest.mark.parametrize("handlers", [ALONE, MIXED])
 async def test_events_wait_for_their_turn(serve_gateway: Any, handlers: str) -> None:
     """Past the bound an async event is not begun; they get their turns in order, plain ones need none."""
@@ -175,6 +195,30 @@ async def test_a_turn_that_does_not_come(serve_gateway: Any, handlers: str, unti
     await until(lambda: len(Told.ended) == 2)
 
 
+@pytest.mark.parametrize("handlers", [ALONE, MIXED])
+async def test_the_time_of_an_event_begins_with_its_turn(
+    serve_gateway: Any, gateway_clock: Any, handlers: str
+) -> None:
+    """What it has waited for its turn is not taken from its time."""
+    limits = "{max_events_under_way: 1, event_timeout_seconds: 10}"
+    server = await serve(serve_gateway, limits, handlers)
+    words = ["waits"] if handlers == ALONE else ["wait 2", "waits"]
+    async with server.client("/it") as first, server.client("/it") as second:
+        await first.send("wait 1")
+        await first.arrive()
+        await gateway_clock.turn(6)
+        await second.send("wait 2")
+        await second.arrive()
+        await gateway_clock.turn(3)
+        Told.gate.set()
+        Told.gate.clear()
+        assert [await second.receive() for _ in words] == words
+        await gateway_clock.turn(8)  # 11 seconds after it came, 8 after its turn
+        await second.expect_nothing()
+        await gateway_clock.turn(2)
+        await second.expect_close(1011)
+
+
 BREAKER = "{breaker: {failures: 3, within_seconds: 60, pause_seconds: 10}}"
 
 
@@ -194,7 +238,11 @@ async def test_a_plugin_that_fails_is_stopped_and_tried(
     """Its connections get 1013 when they need it, others work on; after the pause one event is tried."""
     server = await serve(serve_gateway, BREAKER, handlers)
     echoes = handlers == MIXED
-    async with server.client("/it") as idle, server.client("/it") as busy, server.client("/witness") as witness:
+    async with (
+        server.client("/it") as idle,
+        server.client("/it") as busy,
+        server.client("/witness") as witness,
+    ):
         await fail_often(server)
         (line,) = lines(server, "plugin_stopped")
         assert (line["plugin"], line["failures"]) == (PLUGIN, 3)
@@ -254,11 +302,14 @@ async def test_a_timing_of_messages_stops_no_breaker(serve_gateway: Any, gateway
     """A message that is chosen to be timed does not bring the plugin back before its time."""
     server = await serve(serve_gateway, BREAKER)
     (sampler, _) = server.gateway.figures.watch.samplers
-    sampler.arm()
-    await fail_often(server)
-    sampler.arm()
-    for _ in range(40):
-        async with server.client("/it") as client:
+    async with AsyncExitStack() as stack:
+        idle = [await stack.enter_async_context(server.client("/it")) for _ in range(20)]
+        sampler.arm()
+        await fail_often(server)
+        sampler._left = -1  # as it is when the last one has been timed
+        for client in idle:
+            sampler.arm()
+            await client.send("say something")
             await client.expect_close(1013)
     await gateway_clock.turn(10)
     async with server.client("/it") as client:
@@ -271,7 +322,7 @@ async def test_a_timing_of_messages_stops_no_breaker(serve_gateway: Any, gateway
 
 
 async def test_functions_run_in_threads(serve_gateway: Any, until: Any) -> None:
-    """They see the caller's context, have the plugin's threads, and these are bounded; an exit ends nothing."""
+    """They see the caller's context, in the plugin's threads, which are bounded; an exit ends nothing."""
     server = await serve(serve_gateway, "{max_threads: 2}")
     async with server.client("/it") as client:
         assert await client.ask("work hard") == f"hard hard gateway {PLUGIN}"
@@ -301,6 +352,21 @@ async def test_functions_run_in_threads(serve_gateway: Any, until: Any) -> None:
         await server.node.run_in_thread(lambda: 1 / 0)
     with pytest.raises(RuntimeError, match="StopIteration"):
         await server.node.run_in_thread(next, iter(()))
+
+
+async def test_the_loop_is_watched_without_figures_too(serve_gateway: Any, until: Any) -> None:
+    """Where no figures are counted the line is logged all the same; with 0 seconds nobody looks."""
+    for seconds, told in ((0.1, 1), (0, 0)):
+        text = ROUTES.format(handlers="told").replace("public: true", "enabled: false")
+        text = text.replace("block_warning_seconds: 0.1", f"block_warning_seconds: {seconds}")
+        server = await serve_gateway(text, handlers={"told": Told})
+        dogs = [thread for thread in threading.enumerate() if thread.name == "gateway watchdog"]
+        assert len(dogs) == told
+        async with server.client("/it") as client:
+            assert await client.ask("block 0.3") == "blocked"
+        assert len(lines(server, "loop_blocked")) == told
+        await server.gateway.stop()
+        await until(lambda dogs=dogs: not any(dog.is_alive() for dog in dogs))
 
 
 async def test_who_blocks_the_loop_is_named(serve_gateway: Any) -> None:

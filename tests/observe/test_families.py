@@ -76,9 +76,9 @@ async def test_every_family_is_read(serve_gateway: Any) -> None:
 
 def test_limits_are_keys_of_the_configuration() -> None:
     """Each limit is named as in gateway.yaml, but for the two that the page explains."""
-    from gateway.config.models import ListenConfig, RouteLimits  # noqa: PLC0415 - only here
+    from gateway.config.models import ListenConfig, PluginLimits, RouteLimits  # noqa: PLC0415 - only here
 
-    keys = {*ListenConfig.model_fields, *RouteLimits.model_fields}
+    keys = {*ListenConfig.model_fields, *RouteLimits.model_fields, *PluginLimits.model_fields}
     assert set(LIMITS) - keys == {"max_connections_of_route", "message_rate"}
     assert "max_connections_of_route" in PAGE
     assert "message_rate" in PAGE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -94,8 +95,21 @@ async def cancels_later(opening: Any) -> None:
     await future
 
 
+def exits(opening: Any) -> None:
+    """End the process."""
+    sys.exit(opening.route)
+
+
+async def exits_later(opening: Any) -> None:
+    """End the process after a turn of the loop."""
+    await asyncio.sleep(0)
+    exits(opening)
+
+
 @pytest.mark.parametrize(
-    "admit", [raises, raises_later, cancels, cancels_later], ids=lambda hook: hook.__name__
+    "admit",
+    [raises, raises_later, cancels, cancels_later, exits, exits_later],
+    ids=lambda hook: hook.__name__,
 )
 async def test_hook_that_raises(
     start: Callable, ask: Callable, opening: Callable, refused: Callable, plugin: Callable, admit: Callable

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
+import yaml
+
+from gateway.config.load import load_config
 
 pytest_plugins = ["pytester"]
 
@@ -62,3 +64,12 @@ def test_the_examples_of_tests_pass(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     assert tutorial.count("async def test_") == 2
     result.assert_outcomes(passed=len(examples) + 2)
+
+
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL))
+def test_the_examples_of_yaml_are_good(block: str, tmp_path: Path) -> None:
+    """Each example is a part of a gateway.yaml without an error, plugins and what they take left aside."""
+    part = yaml.safe_load(block)
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump({"routes": [{"path": "/it", "handlers": ["echo"]}], **part}))
+    load_config(file)

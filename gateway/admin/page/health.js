@@ -26,6 +26,14 @@ export function* complaints(fleet, now = Date.now() / 1000) {
     const lost = fleet.lately(family);
     if (lost > 0) yield { bad: true, text: text(lost) };
   }
+  for (const { labels } of fleet.rows("gateway_plugin_stopped")) {
+    yield { bad: true, text: `The plugin ${labels[0]} is stopped for a while, since it fails.` };
+  }
+  for (const { labels, minute } of fleet.rows("gateway_loop_blocks_total")) {
+    const [plugin, file, line] = labels;
+    const who = plugin ? `The plugin ${plugin} (${file}:${line})` : "Something";
+    if (minute > 0) yield { bad: true, text: `${who} has blocked an event loop, ${many(minute, "time")} in the last minute.` };
+  }
   for (const { labels, minute } of fleet.rows("gateway_handler_errors_total")) {
     if (minute > 0) {
       const [plugin, handler, kind] = labels;

@@ -15,6 +15,8 @@ const BROKER = [
   "gateway_history_holes_total",
   "gateway_history_repeats_total",
 ];
+// What a node has sent itself comes back to it, and is thrown away: nothing is wrong with that.
+const isLoss = ({ labels }) => labels[0] !== "own";
 
 /** The view of nodes and the broker between them. */
 export class Nodes {
@@ -106,7 +108,7 @@ export class Nodes {
 
   #brokerRows() {
     return BROKER.flatMap((family) =>
-      this.#fleet.rows(family).map(({ labels, value, minute }) => {
+      this.#fleet.rows(family).filter(isLoss).map(({ labels, value, minute }) => {
         const text = this.#fleet.families[family]?.text ?? family;
         const which = labels.length > 0 ? ` (${labels.map(plain).join(", ")})` : "";
         return { key: [family, ...labels].join(" "), text: `${text.replace(/, by (reason|outcome)\.$|\.$/, "")}${which}`, value, minute };

@@ -19,7 +19,7 @@ export class Spark {
     this.element.append(this.#fill, this.#line);
   }
 
-  /** Add the value of this second; give the greatest of those that are shown. */
+  /** Add the value of this second. */
   add(value) {
     this.#values.push(value);
     if (this.#values.length > KEPT) this.#values.shift();
@@ -27,11 +27,10 @@ export class Spark {
     const step = WIDTH / (KEPT - 1);
     const from = KEPT - this.#values.length;
     const points = this.#values.map((each, i) => {
-      const y = HEIGHT - 1 - (top > 0 ? (each / top) * (HEIGHT - 3) : 0);
+      const y = HEIGHT - 1.5 - (top > 0 ? (each / top) * (HEIGHT - 3.5) : 0);
       return `${((from + i) * step).toFixed(1)},${y.toFixed(1)}`;
     });
     this.#line.setAttribute("points", points.join(" "));
     this.#fill.setAttribute("points", `${(from * step).toFixed(1)},${HEIGHT} ${points.join(" ")} ${WIDTH},${HEIGHT}`);
-    return top;
   }
 }

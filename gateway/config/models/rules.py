@@ -69,7 +69,7 @@ def unix_findings(given: Container[str], proxies: Sequence[str | None]) -> list[
     return findings
 
 
-def address_findings(main: tuple[object, int], admin: tuple[object, int | None]) -> list[Finding]:
+def address_findings(main: tuple[object, int | None], admin: tuple[object, int | None]) -> list[Finding]:
     """Find a port that both listeners would have.
 
     Args:

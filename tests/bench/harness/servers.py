@@ -48,7 +48,8 @@ class Server:
 
 GATEWAY_COMMAND = (
     *(sys.executable, "-m", "gateway", "run"),
-    *("-c", str(HERE / "gateway.yaml"), "--port", "{port}"),
+    # One process, as the others are.
+    *("-c", str(HERE / "gateway.yaml"), "--port", "{port}", "--in-process"),
 )
 SERVERS = (
     Server(

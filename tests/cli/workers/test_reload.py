@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 CLIENTS = 1000
 PATIENCE_SECONDS = 30
+OPENING = (
+    b"GET /crew HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 OPENED = ("gateway_connections_opened_total", "/news")
 
 LIVELY = """
@@ -173,6 +177,26 @@ def ask(command: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     return ask
 
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def open_slowly(address: tuple[str, int]) -> Streams:
+    """Begin to open a connection, before another that is answered."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(OPENING[:30])
+    return reader, writer
+
+
+async def keep_alive(address: tuple[str, int]) -> Streams:
+    """Ask something over a TCP connection that stays open; give it after the answer."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(len('{"status":"ok"}'))
+    return reader, writer
+
+
 async def told(file: Path, do: str) -> Any:
     """Ask the gateway of a file, as the commands do."""
     answer = await asyncio.to_thread(control.ask, file, None, {"do": do})
@@ -226,11 +250,15 @@ async def test_a_reload_a_status_and_a_stop(
     folder: Path, crew: Callable[..., Awaitable[Any]], ask: Callable[..., Awaitable[Any]]
 ) -> None:
     """One worker gives way to another; what runs is told; a stop waits for the end, and leaves nothing."""
-    gateway = await crew(workers=1)
+    gateway = await crew("opening_timeout_seconds: 50", workers=1)
     file = folder / "gateway.yaml"
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(gateway.connect())
         former = int(await client.recv())
+        slow = await open_slowly(gateway.address)
+        idle = await keep_alive(gateway.address)
+        for _, writer in (slow, idle):
+            stack.callback(writer.close)
         file.write_text(file.read_text("utf-8").replace("drain_seconds: 0", "drain_seconds: 0.5"), "utf-8")
         done = await ask("reload")
         assert (done.returncode, done.stderr) == (0, "")
@@ -240,6 +268,10 @@ async def test_a_reload_a_status_and_a_stop(
         async with asyncio.timeout(PATIENCE_SECONDS):
             await client.wait_closed()
         assert client.close_code == 1012
+        # Who asked before is answered by whom they asked, and who has nothing to ask is let go.
+        assert await idle[0].read() == b""
+        slow[1].write(OPENING[30:])
+        assert await slow[0].readline() == b"HTTP/1.1 101 Switching Protocols\r\n"
         successor = await stack.enter_async_context(gateway.connect())
         assert int(await successor.recv()) == gateway.workers[0] != former
         await gateway.gone(former)

@@ -83,7 +83,12 @@ def test_empty_configuration_has_every_default() -> None:
         "proxy_header": "x_forwarded_for",
         "drain_seconds": 5,
     }
-    assert config.log.model_dump() == {"level": "info", "format": "json", "levels": {}}
+    assert config.log.model_dump() == {
+        "level": "info",
+        "format": "json",
+        "block_warning_seconds": 0.5,
+        "levels": {},
+    }
     assert config.routes == config.groups == ()
     assert config.broker.type == "memory"
     assert config.data_folder is None
