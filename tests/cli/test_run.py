@@ -17,7 +17,7 @@ import trustme
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from gateway.cli.run import _announce
+from gateway.cli.run import _announce, _Announced
 from gateway.config import GatewayConfig
 
 if TYPE_CHECKING:
@@ -385,12 +385,9 @@ def test_the_addresses_that_are_printed_can_be_opened(
 ) -> None:
     """A wildcard address is printed as the loopback one, and IPv6 in its brackets."""
 
-    class Started:
-        port = 8000
-        serves_page = True
-
-    started: Any = Started()
-    config = GatewayConfig.model_validate({"listen": {"host": host}, "routes": [{"path": "/:on:"}]})
-    _announce(started, config)
-    expected = f"page  http://{shown}:8000/\nws    ws://{shown}:8000/:on:\n"
+    config = GatewayConfig.model_validate(
+        {"listen": {"host": host}, "admin": {"host": host}, "routes": [{"path": "/:on:"}]}
+    )
+    _announce(_Announced(8000, serves_page=True, admin_port=8001), config)
+    expected = f"page  http://{shown}:8000/\nws    ws://{shown}:8000/:on:\nadmin http://{shown}:8001/admin\n"
     assert capsys.readouterr().out == expected

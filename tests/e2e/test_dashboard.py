@@ -438,7 +438,10 @@ async def test_complaints_name_the_culprit(served: Served, open_desk: Callable[.
           const fleet = new Fleet();
           const broker = { type: "nats", down: false };
           const about = { node: "n", host: "h", worker: 0, connections: 90, draining: false, broker };
-          const known = { gateway_max_connections: [[[], 100]], gateway_certificate_end_seconds: [[["f.pem"], 2e6]] };
+          const known = {
+            gateway_max_connections: [[[], 100]],
+            gateway_certificate_end_seconds: [[["f.pem"], 2e6]],
+          };
           fleet.take({ ...about, connections: 89, at: 1, figures: known });
           const well = [...complaints(fleet, 1)];
           fleet.take({ ...about, draining: true, broker: { ...broker, down: true }, at: 2, figures: {

@@ -21,7 +21,8 @@ GRACE_SECONDS = 0.1
 BLOCK_SECONDS = 0.15
 MEASURED = 150
 # Less than this is the noise of a busy machine, and no harm.
-FLOOR_SECONDS = 0.01
+FLOOR_SECONDS = 0.025
+ATTEMPTS = 5
 FAULTS = (
     "raises",
     "raises_later",
@@ -95,7 +96,7 @@ async def bring_about(server: Served, fault: str, event: str) -> None:
     if event == "leave":
         other = await server.client("/leave")
         other.drop()
-    if event in OWN and fault not in {*HARMLESS, "floods"}:
+    if event in OWN and fault not in {*HARMLESS, "floods", "blocks"}:
         await client.expect_close(1011)
     elif event not in OWN:
         await client.arrive()
@@ -113,7 +114,7 @@ async def test_a_fault_at_every_event(serve_gateway: Callable[..., Awaitable[Ser
     server = await serve_gateway(configuration(fault), handlers={"fault": Fault})
     tasks = len(asyncio.all_tasks())
     async with server.client("/witness") as witness:
-        for attempt in range(3):
+        for attempt in range(1, ATTEMPTS + 1):
             before = await p99(witness)
             faults = asyncio.gather(
                 *(bring_about(server, fault, event) for event in EVENTS for _ in range(3))
@@ -122,7 +123,7 @@ async def test_a_fault_at_every_event(serve_gateway: Callable[..., Awaitable[Ser
             await faults
             if during <= 2 * max(before, FLOOR_SECONDS):
                 break
-            assert attempt < 2, (before, during)
+            assert attempt < ATTEMPTS, (before, during)
         node = server.node
         async with asyncio.timeout(10):
             if fault == "never_gives_up":
@@ -153,3 +154,25 @@ async def test_a_fault_at_every_event(serve_gateway: Callable[..., Awaitable[Ser
         assert failed[PLUGIN, "fault", "error"] >= 3 * len(EVENTS) - 1
         told = lines_of(server, "handler_failed")
         assert {line.get("route") for line in told} == ROUTES
+
+
+async def test_who_blocks_the_loop_at_any_event_is_named(
+    serve_gateway: Callable[..., Awaitable[Served]], until: Any
+) -> None:
+    """The loop is held up for all, and log and figures pin it on the line; no connection is closed for it."""
+    server = await serve_gateway(configuration("blocks", seconds=0.3), handlers={"fault": Fault})
+    async with server.client("/witness") as witness, server.client("/message") as client:
+        for event in EVENTS:
+            before = len(lines_of(server, "loop_blocked"))
+            await bring_about(server, "blocks", event)
+            await until(lambda before=before: len(lines_of(server, "loop_blocked")) > before)
+        await until(lambda: len(server.node.sockets) == 2)
+        assert await client.ask("ask") == "well"
+        assert await witness.ask("still here") == "still here"
+    told = lines_of(server, "loop_blocked")
+    assert {line["function"] for line in told} == {"Fault.blocks"}
+    (place,) = {line["where"] for line in told}
+    file, _, line = place.rpartition(":")
+    assert file.endswith("faults.py")
+    assert server.gateway.figures.read()["gateway_loop_blocks_total"][PLUGIN, file, line] == len(told)
+    assert {line["event"] for line in server.errors} == set()

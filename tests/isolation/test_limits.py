@@ -136,11 +136,11 @@ async def test_the_route_s_own_deadline_stays(serve_gateway: Any, gateway_clock:
         async def on_message(self, connection: Connection, message: str | bytes) -> None:
             await asyncio.sleep(0)
 
-    text = ROUTES.format(handlers="quick, told") + LIMITS.format(limits="{event_timeout_seconds: 30}")
+    text = ROUTES.format(handlers="quick, told")
+    text += "plugins: {test-0: {limits: {event_timeout_seconds: 30}}}"
     quick = SimpleNamespace(gateway_handlers=hookimpl(lambda: {"quick": Quick}))
     quick.gateway_handlers.__name__ = "gateway_handlers"
     server = await serve_gateway(text, handlers={"told": Told}, plugins=[quick])
-    server.node.guards.of("test-0").limits = server.node.guards.of(PLUGIN).limits
     async with server.client("/it") as client:
         assert await client.ask("wait on") == "waits"
         await gateway_clock.turn(31)
