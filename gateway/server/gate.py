@@ -95,6 +95,11 @@ class Gate:
         if self._shared is not None:
             self._shared.start()
 
+    def stop(self) -> None:
+        """Share them no more."""
+        if self._shared is not None:
+            self._shared.stop()
+
     def identify(self, front: FrontProtocol, head: RequestHead) -> None:
         """Note who makes the request, by the word of trusted proxies where there are some."""
         front.remote = peer_address(front.transport)

@@ -128,6 +128,7 @@ class Listener:
         """End what is still served, and Sanic's own tasks; also after a start that failed."""
         await self.stop_accepting()
         self._gate.arrivals.stop()
+        self._gate.stop()
         server = self._server
         if server is not None and self._app.state.is_started:
             await server.before_stop()

@@ -39,6 +39,8 @@ class _Counts(pydantic.BaseModel):
     """Whether the node wants to be told all counts of the others."""
     anew: bool = False
     """Whether all that was told before is void: the counts that follow, in this note and others, are all."""
+    leaves: bool = False
+    """Whether the node ends."""
     counts: list[tuple[Literal["address", "user", "route"], _Name, Annotated[int, Field(ge=0)]]] = Field(
         max_length=_AT_ONCE
     )
@@ -64,7 +66,7 @@ class SharedCounts:
         own: This node's counts, as they are.
     """
 
-    __slots__ = ("_beats", "_changed", "_node", "_others", "_own", "_total")
+    __slots__ = ("_beats", "_changed", "_left", "_node", "_others", "_own", "_total")
 
     def __init__(self, node: Node, own: Mapping[Key, int]) -> None:
         self._node = node
@@ -73,12 +75,18 @@ class SharedCounts:
         self._total: Counter[Key] = Counter()
         self._changed: dict[Key, None] = {}
         self._beats = 0
+        self._left = False
         node.note_takers["counts"] = self.take
 
     def start(self) -> None:
         """Ask the others for their counts, and go on telling this node's. Called when the broker runs."""
         self._say([], asks=True)
         self._node.every(BEAT_SECONDS, self._beat)
+
+    def stop(self) -> None:
+        """Say that this node ends, and nothing more."""
+        self._say([], leaves=True)
+        self._left = True
 
     def count(self, key: Key) -> int:
         """Give how many connections other nodes have of an address, a user or a route."""
@@ -105,6 +113,9 @@ class SharedCounts:
         except (TypeError, ValueError):
             raise ValueError("not a note of counts") from None
         if said.node == self._node.name:
+            return 0
+        if said.leaves:
+            self._others.drop(said.node)
             return 0
         other, new = self._others.hear(said.node)
         if new and not said.asks:
@@ -150,11 +161,12 @@ class SharedCounts:
             self._tell_all()
         self._others.drop_silent()
 
-    def _say(self, keys: list[Key], *, asks: bool = False, anew: bool = False) -> None:
-        if not self._node.broker.status.connected:
+    def _say(self, keys: list[Key], *, asks: bool = False, anew: bool = False, leaves: bool = False) -> None:
+        if self._left or not self._node.broker.status.connected:
             return
         counts = [[kind, name, self._own.get((kind, name), 0)] for kind, name in keys]
-        note = {"order": "counts", "node": self._node.name, "asks": asks, "anew": anew, "counts": counts}
+        said = {"asks": asks, "anew": anew, "leaves": leaves}
+        note = {"order": "counts", "node": self._node.name, **said, "counts": counts}
         # Nobody waits for it: what too many waiting notes leave no room for is told with the next of all.
         with suppress(BrokerUnavailableError, MessageTooBigError):
             self._node.broker.notify(note)

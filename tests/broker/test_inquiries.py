@@ -13,6 +13,7 @@ from nodes import LINKED, PATIENCE_SECONDS, until
 from websockets.asyncio.client import connect
 
 from gateway.core.inquiries import Answer
+from gateway.core.neighbours import BEAT_SECONDS, SILENT_SECONDS
 from gateway.testing import Served, serve
 
 if TYPE_CHECKING:
@@ -36,10 +37,11 @@ routes:
 """
 
 
-@pytest.fixture(params=LINKED)
+@pytest.fixture
 def settings(request: pytest.FixtureRequest, servers: Any, tmp_path: Path) -> str:
-    """What gateways say that share a server of each kind."""
-    return YAML.format(kind=request.param, url=getattr(servers, request.param).url, prefix=tmp_path.name)
+    """What gateways say that share a server."""
+    kind = getattr(request, "param", "nats")
+    return YAML.format(kind=kind, url=getattr(servers, kind).url, prefix=tmp_path.name)
 
 
 @asynccontextmanager
@@ -74,6 +76,7 @@ async def pages(server: Served, path: str, **query: Any) -> list[dict[str, Any]]
         query["after"] = answer["next"]
 
 
+@pytest.mark.parametrize("settings", LINKED, indirect=True)
 async def test_any_node_answers_for_all(tmp_path: Path, settings: str) -> None:
     """Connections, users, groups, nodes, routes and figures are those of all nodes, page by page."""
     async with gateways(tmp_path, settings, 3) as served, AsyncExitStack() as stack:
@@ -224,3 +227,15 @@ async def test_live_figures_of_all(tmp_path: Path, settings: str) -> None:
         # Nobody looks any more: then nothing is told, after five seconds at most.
         node.gateway._feed._watched_until = 0.0
         await until(lambda: node.gateway._feed._timer is None)
+
+
+async def test_a_node_that_ends_is_not_waited_for(tmp_path: Path, settings: str) -> None:
+    """It says so, and is forgotten before it counts as silent."""
+    async with gateways(tmp_path, settings, 1) as (node,):
+        (tmp_path / "other").mkdir()
+        async with serve(tmp_path / "other", settings) as other:
+            await until(lambda: node.node.inquiries.others() == [other.node.name])
+            assert len((await ask(node, "nodes"))["nodes"]) == 2
+        async with asyncio.timeout(SILENT_SECONDS - BEAT_SECONDS):
+            await until(lambda: not node.node.inquiries.others())
+        assert (await ask(node, "nodes"))["complete"] is True

@@ -384,7 +384,6 @@ def test_the_addresses_that_are_printed_can_be_opened(
     capsys: pytest.CaptureFixture[str], host: str, shown: str
 ) -> None:
     """A wildcard address is printed as the loopback one, and IPv6 in its brackets."""
-
     config = GatewayConfig.model_validate(
         {"listen": {"host": host}, "admin": {"host": host}, "routes": [{"path": "/:on:"}]}
     )

@@ -187,12 +187,12 @@ async def test_a_turn_that_does_not_come(serve_gateway: Any, handlers: str, unti
             assert [await first.receive(), await second.receive()] == ["stay 1", "wait 2"]
         await first.expect_close(1011)
         await second.expect_close(1013, "too much is under way")
+        await until(lambda: len(Told.ended) == 2)  # while the first still has its place
         Told.gate.set()
     figures = server.gateway.figures.read()
     assert figures["gateway_plugin_turned_away_total"][PLUGIN, "events"] == 1
     assert figures["gateway_handler_errors_total"][PLUGIN, "told", "timeout"] == 1
     assert figures["gateway_limits_total"]["max_events_under_way",] == 1
-    await until(lambda: len(Told.ended) == 2)
 
 
 @pytest.mark.parametrize("handlers", [ALONE, MIXED])

@@ -7,12 +7,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 from websockets.asyncio.client import connect
 
 from gateway.admin.sessions import COOKIE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 PATIENCE_SECONDS = 20
@@ -29,14 +30,14 @@ YAML = """
 class Operator:
     """An operator of a gateway that runs, each of whose requests opens a TCP connection of its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
         self.url = url
+        self._client = client
 
     async def ask(self, path: str, method: str = "GET", **options: Any) -> httpx.Response:
         """Ask whichever worker accepts."""
-        options.setdefault("headers", {"Authorization": "Bearer ops-1"})
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
-            return await client.request(method, path, **options)
+        fields = {"Connection": "close", **options.pop("headers", {"Authorization": "Bearer ops-1"})}
+        return await self._client.request(method, self.url + path, headers=fields, **options)
 
     async def nodes(self, number: int) -> set[str]:
         """Wait until each of so many workers has answered, and all name the same nodes; give these."""
@@ -49,18 +50,28 @@ class Operator:
                     return answered
 
 
-async def test_each_worker_answers_for_all(run: Any, write: Callable[[str], Path], command: Any) -> None:
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        yield client
+
+
+async def test_each_worker_answers_for_all(
+    run: Any, write: Callable[[str], Path], command: Any, http: httpx.AsyncClient
+) -> None:
     """Readings, figures, sessions and live figures are the same whichever is asked, and after a reload."""
     write(YAML)
     running = await run("--admin-port", "0")
     page, url = (await running.printed_lines(2))[-1].split()
     assert (page, url.removesuffix("/admin")) == ("admin", url[: -len("/admin")])
-    operator = Operator(url.removesuffix("/admin"))
+    operator = Operator(url.removesuffix("/admin"), http)
     former = await operator.nodes(2)
     origin = {"Origin": operator.url}
     body = {"token": "ops-1"}
     logged_in = await operator.ask("/admin/login", "POST", data=body, headers=origin)
     session = {"Cookie": f"{COOKIE}={logged_in.cookies[COOKIE]}", "X-Gateway-Admin": "1"}
+    http.cookies.clear()
 
     async with connect(f"ws://127.0.0.1:{running.port}/room", proxy=None):
         for _ in range(8):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rooms", "as_member", "member_group", "room_group"]
 
+
 def room_group(room: str) -> str:
     """Name the group of a room's connections."""
     return f"room:{room}"
