@@ -77,7 +77,9 @@ async def test_each_worker_answers_for_all(
         for _ in range(8):
             found = (await operator.ask("/api/connections", headers=session)).json()
             assert (found["total"], found["complete"]) == (1, True)
-        assert 'gateway_connections{route="/room"} 1.0' in (await operator.ask("/metrics")).text
+        async with asyncio.timeout(PATIENCE_SECONDS):  # workers tell each other their figures once a second
+            while 'gateway_connections{route="/room"} 1.0' not in (await operator.ask("/metrics")).text:
+                await asyncio.sleep(0.05)
         headers = {"Authorization": "Bearer ops-1"}
         live = operator.url.replace("http", "ws") + "/admin/live"
         async with connect(live, additional_headers=headers, proxy=None) as client:
