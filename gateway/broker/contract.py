@@ -214,9 +214,9 @@ class Broker(Protocol):
     that says `lost` comes before the node's next one, for whoever does not get the note.
 
     Not promised: an order between what a network holds back of a connection that has ended and what goes
-    through the next one, that a publication arrives when the carrier or a connection to it fails, that one arrives
-    that was sent while a subscription was on its way, an order between publishers, or between groups of
-    which one keeps history, and storage of what groups without history get.
+    through the next one, that a publication arrives when the carrier or a connection to it fails, that one
+    arrives that was sent while a subscription was on its way, an order between publishers, or between groups
+    of which one keeps history, and storage of what groups without history get.
 
     All methods are called on the node's event loop, and none but `start`, `stop`, `claim`, `store` and
     `history` waits.
