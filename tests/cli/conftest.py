@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any, Final
@@ -203,5 +204,6 @@ async def run(folder: Path) -> AsyncIterator[Callable[..., Awaitable[Running]]]:
     yield run
     for running in started:
         for pid in running.session():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         await running.exit_status()
