@@ -40,6 +40,10 @@ class TcpProxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def passing(self) -> set[asyncio.Task[None]]:
+        """Give what passes on for the present connections; each ends when it has passed on its last."""
+        return set(self._tasks)
+
     def swallow(self) -> None:
         """Pass on nothing any longer, while all connections stay and new ones are taken."""
         self._flows.clear()

@@ -239,11 +239,12 @@ async def test_slow(stage: Callable[[], Awaitable[Scene]]) -> None:
     for line in scene.lines:
         line.delay_seconds = 0.05
     await scene.advance()
+    former = scene.lines[1].passing()
     scene.lines[1].delay_seconds = 0.5
     await until(lambda: not scene.gateways[1].node.broker.status.connected)
     # What the line still holds of the link that has ended would come behind what the next one brings: that
     # much a network may do to the order, and nobody promises otherwise.
-    scene.lines[1].break_off()
+    await until(lambda: all(passing.done() for passing in former))
     await scene.advance(50)
     for line in scene.lines:
         line.delay_seconds = 0
