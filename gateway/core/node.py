@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from gateway.config.models import Overflow
     from gateway.core.clock import Clock, Timers
     from gateway.core.connection import Connection
+    from gateway.core.ending_connection import EndingConnection
     from gateway.core.event_connection import EventConnection
     from gateway.core.identity import Identity
     from gateway.core.presence import PresenceOf
-    from gateway.core.socket_connection import SocketConnection
     from gateway.observe.logs import Logger
 
 __all__ = ["Node", "node_name"]
@@ -121,7 +121,7 @@ class Node(NodeCalls):
         self.renew: Renew | None = None
         """Judges a token with which a handler renews a connection's identity."""
         self.stepper = Stepper(self.loop)
-        self.closing: dict[SocketConnection, Deadlines[SocketConnection] | None] = {}
+        self.closing: dict[EndingConnection, Deadlines[EndingConnection] | None] = {}
         """Connections whose end has begun and whose TCP is not gone, with the deadline of that if it runs."""
         self.note_takers: dict[str, Callable[[Note], int]] = {
             "disconnect": self.orders.take,
@@ -245,7 +245,7 @@ class Node(NodeCalls):
         """Connections whose TCP is not gone."""
         return {*self.hub.connections, *self.hub.apart, *self.closing}
 
-    def forget_socket(self, socket: SocketConnection) -> Deadlines[SocketConnection] | None:
+    def forget_socket(self, socket: EndingConnection) -> Deadlines[EndingConnection] | None:
         """Note that a connection's TCP is gone; give the deadline that runs for it."""
         deadlines = self.closing.pop(socket, None)
         self.ends.end(socket)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from gateway.core.connection import State
+from gateway.core.established_connection import State
 from gateway.core.event_connection import EventConnection
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.encoding import encode_ping, encode_pong

@@ -1,13 +1,4 @@
-"""A connection with its socket: what asyncio calls, and the order of a connection's events and its end.
-
-| state   | a message   | their close        | our close      | a failure of ours or theirs | TCP gone      |
-| ------- | ----------- | ------------------ | -------------- | --------------------------- | ------------- |
-| OPEN    | handler     | answered: CLOSED   | sent: CLOSING  | close frame sent: CLOSED    | CLOSED (1006) |
-| CLOSING | ignored     | CLOSED             | nothing        | CLOSED                      | CLOSED (1006) |
-| CLOSED  | ignored     | ignored            | nothing        | nothing                     | nothing       |
-
-The handlers' close event is raised by the step into CLOSED, which is made once.
-"""
+"""A connection with its socket: what asyncio calls, and the order in which incoming frames become events."""
 
 from __future__ import annotations
 
@@ -16,10 +7,9 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.config.models import Overflow
-from gateway.core.connection import State
-from gateway.core.ends import CLIENT, GATEWAY, NETWORK
-from gateway.core.ping_connection import PingConnection
+from gateway.core.ending_connection import EndingConnection
+from gateway.core.ends import CLIENT, NETWORK
+from gateway.core.established_connection import State
 from gateway.observe.tallies import ONE_MESSAGE
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.encoding import encode_close
@@ -35,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["RAISING", "SocketConnection"]
 
 _BATCH: Final = 64  # most events parsed at once; bounds what a read of tiny frames turns into
-_LINGER_SECONDS: Final = 1.0
 _LONE_PONG: Final = 6  # bytes of the answer to our ping: each idle connection would have a number for them
 # By the code with which the reader of frames gives up: others are breaches of the protocol.
 _LIMIT_OF: Final = {
@@ -47,7 +36,7 @@ _OPEN: Final = State.OPEN
 _CLOSED: Final = State.CLOSED
 
 
-class SocketConnection(PingConnection, asyncio.Protocol):
+class SocketConnection(EndingConnection, asyncio.Protocol):
     """A connection and the asyncio protocol of its socket, in one object to save memory.
 
     Args:
@@ -55,13 +44,12 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         arguments: Those of `Connection`.
     """
 
-    __slots__ = ("_backlog", "_reader")
+    __slots__ = ("_reader",)
 
     def __init__(self, *, inflater: Inflater | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._reader: FrameReader | None = None if inflater is None else self._make_reader(inflater)
         """`None` while the route's spare one does: it costs 120 bytes, and most connections are idle."""
-        self._backlog: deque[Event] | None = None
 
     # Life: from the opening handshake on.
 
@@ -267,6 +255,11 @@ class SocketConnection(PingConnection, asyncio.Protocol):
         else:
             deadlines.end(self)
 
+    def _watch_no_message(self) -> None:
+        if self._reader is not None and self._reader.watched:
+            timeout = self._route.limits.message_timeout_seconds
+            self.node.deadlines(timeout, SocketConnection._message_late).end(self)
+
     def _go_on(self) -> None:
         """Raise the events that were kept, until a handler waits again."""
         backlog = self._backlog
@@ -293,120 +286,6 @@ class SocketConnection(PingConnection, asyncio.Protocol):
                 reader = self._reader
                 if reader is not None and reader.unfinished != reader.watched:
                     self._watch(reader, reader.unfinished)
-
-    # The end.
-
-    def begin_close(self, code: int, reason: str, *, by: str = GATEWAY) -> None:
-        """Send a close frame and await the peer's.
-
-        Args:
-            code: The close code.
-            reason: The close reason.
-            by: Who closes.
-        """
-        if self._state is State.OPEN:
-            self.node.ends.begin(self, by, code, reason)
-            self._step_into_closing(code, reason)
-            self._await_end(self._route.limits.close_timeout_seconds)
-
-    def _step_into_closing(self, code: int, reason: str) -> None:
-        self.enqueue_close(encode_close(code, reason))
-        self._state = State.CLOSING
-        self._leave_hub()
-        backlog = self._backlog
-        if backlog:
-            kept = [event for event in backlog if type(event) is not str and type(event) is not bytes]
-            backlog.clear()
-            backlog += kept
-
-    def fail(self, code: int, reason: str) -> None:
-        """Fail the connection (RFC 6455 section 7.1.7): say why, then end TCP whatever the peer does."""
-        if self._state is State.OPEN:
-            self.enqueue_close(encode_close(code, reason))
-        if self._backlog:
-            self._backlog.clear()
-        if self._finish(code, reason, GATEWAY):
-            self.flush()
-            # TCP is not closed at once: unread bytes would turn that into a reset, which could overtake
-            # the close frame. The peer sees the end of ours, and has a moment to end its own.
-            if not self._write_paused and self._transport.can_write_eof():
-                with suppress(OSError, RuntimeError):
-                    self._transport.write_eof()
-            with suppress(RuntimeError):
-                self._transport.resume_reading()
-            self._await_end(_LINGER_SECONDS)
-
-    def refuse_type(self) -> None:
-        """End the connection with 1003: its route does not take this type of message."""
-        self.fail(CloseCode.UNSUPPORTED_DATA, "this route does not take messages of this type")
-
-    def refuse_rate(self) -> None:
-        """End the connection with 1008: its messages come too fast."""
-        self.fail(CloseCode.POLICY_VIOLATION, "messages come too fast")
-
-    def _finish(self, code: int, reason: str, by: str) -> bool:
-        """Step into CLOSED; tell whether this call made the step."""
-        if self._state is State.CLOSED:
-            return False
-        was_open = self._state is State.OPEN
-        self._state = State.CLOSED
-        if was_open:
-            self._leave_hub()
-        node = self.node
-        limits = self._route.limits
-        node.metrics.closes[code] += 1
-        node.ends.begin(self, by, code, reason)
-        self.await_no_pong()
-        if self._reader is not None and self._reader.watched:
-            node.deadlines(limits.message_timeout_seconds, SocketConnection._message_late).end(self)
-        if self._owned is not None:
-            self._owned.close()
-            self._end_tasks(self._owned)
-        waits = self._task is not None or bool(self._backlog)
-        if waits or self._route.close_events:
-            self._close_event = (code, reason, 0)
-        if not waits:
-            self._raise_close_event()
-        return True
-
-    def _leave_hub(self) -> None:
-        """Be open no more: get no publications and no pings."""
-        self.node.closing.setdefault(self)
-        self.node.hub.remove(self)
-        self._route.connections -= 1
-        self.stop_pings()
-        if self.identity is not None and self.identity.expires_at is not None:
-            self.node.expiries.forget_one()
-
-    def _await_end(self, seconds: float) -> None:
-        """Give TCP a deadline to end; one that comes sooner stays as it is."""
-        closing = self.node.closing
-        former = closing.get(self)
-        if former is not None:
-            if former.left(self) <= seconds:
-                return
-            former.end(self)
-        deadlines = closing[self] = self.node.deadlines(seconds, SocketConnection.abort)
-        deadlines.begin(self)
-
-    def _overflowed(self, overflow: Overflow, frames: int) -> None:
-        self.node.metrics.overflows[overflow.value] += 1
-        self.node.metrics.limits["send_queue_bytes"] += 1
-        self.node.metrics.messages_dropped += frames
-        if overflow is Overflow.DISCONNECT and self._state is State.OPEN:
-            self.discard_queue()
-            code, reason = CloseCode.TRY_AGAIN_LATER, "the send queue is full"
-            self.node.ends.begin(self, GATEWAY, code, reason)
-            # From here on nothing is sent: it would come after a gap, and another code would hide that.
-            self._step_into_closing(code, reason)
-            # Not at once: this may be the middle of a broadcast, and the close event runs handlers.
-            self.node.loop.call_soon(self.fail, code, reason)
-
-    # What the deadlines call.
-
-    def abort(self) -> None:
-        """End TCP at once."""
-        self._transport.abort()
 
     def _message_late(self) -> None:
         reader = self._reader

@@ -18,8 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from gateway import Node
 from gateway.broker.memory import MemoryBroker
 from gateway.config.models import RouteConfig
-from gateway.core.connection import State
 from gateway.core.dispatch import Dispatch
+from gateway.core.established_connection import State
 from gateway.core.route import Route
 from gateway.core.socket_connection import SocketConnection
 from gateway.core.stepping import STUBBORN_SECONDS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from connection_probe import LIMITS, WAITING, Probe
 
-from gateway.core.connection import State
+from gateway.core.established_connection import State
 
 if TYPE_CHECKING:
     from connection_clock import Clock

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gateway import Connection, Handler, Options
 
 if TYPE_CHECKING:
-    from gateway.core.connection import State
+    from gateway.core.established_connection import State
 
 LIMITS = {
     "max_message_bytes": 300,
