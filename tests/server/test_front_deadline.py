@@ -84,7 +84,7 @@ async def test_body_that_does_not_come(
         publish("Transfer-Encoding: chunked", b"1\r\n \r\n" * 500),
     )
     assert [line for line in server.log if line["level"] == "error"] == []
-    await until(lambda: alive("_SanicProtocol") == 0)
+    await until(lambda: alive("SanicProtocol") == 0)
 
 
 async def test_rest_of_a_body_that_nobody_waits_for(start: Callable, ask: Callable) -> None:

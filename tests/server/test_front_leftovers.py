@@ -16,7 +16,7 @@ routes:
     groups: ["all"]
 """
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-KINDS = ("FrontProtocol", "_SanicProtocol", "_SanicHttp", "SocketConnection", "FrameReader", "RequestHead")
+KINDS = ("FrontProtocol", "SanicProtocol", "_SanicHttp", "SocketConnection", "FrameReader", "RequestHead")
 
 
 async def test_a_thousand_connections(

@@ -104,11 +104,11 @@ async def test_http_and_then_a_connection(
         assert pending(server) == 0
         wire.send(REQUEST)
     await wire.answer()
-    assert alive("_SanicProtocol") == 1
+    assert alive("SanicProtocol") == 1
     wire.send(opening())
     await accepted(wire)
     assert server.gateway._listener._server.connections == set()
-    assert alive("_SanicProtocol", "FrontProtocol", "Http", "_SanicHttp") == 0
+    assert alive("SanicProtocol", "FrontProtocol", "Http", "_SanicHttp") == 0
 
 
 async def test_next_header_in_pieces(
@@ -144,7 +144,7 @@ async def test_refused_on_a_reused_tcp_connection(
         assert (await wire.answer()).status == 200
         wire.send(data)
         await refused(server, wire, status, error)
-    await until(lambda: alive("FrontProtocol", "_SanicProtocol") == 0)
+    await until(lambda: alive("FrontProtocol", "SanicProtocol") == 0)
     assert server.gateway._listener._server.connections == set()
 
 
@@ -326,7 +326,7 @@ async def test_upgrade_while_the_handler_before_it_still_runs(
     await until(lambda: site.waiting == 1)
     wire.send(opening())
     await accepted(wire)
-    await until(lambda: alive("_SanicProtocol") == 0)
+    await until(lambda: alive("SanicProtocol") == 0)
 
 
 async def test_timers_of_sanic(server: Any, ask: Callable, opening: Callable, accepted: Callable) -> None:
@@ -354,7 +354,7 @@ async def test_peer_that_leaves_during_a_request(
     wire = await ask(server, b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await until(lambda: site.waiting == 1)
     await wire.close()
-    await until(lambda: alive("FrontProtocol", "_SanicProtocol") == 0)
+    await until(lambda: alive("FrontProtocol", "SanicProtocol") == 0)
     assert [line for line in server.log if line["level"] == "error"] == []
 
 
