@@ -33,11 +33,13 @@ class Draft:
         marks: The positions of its keys and values.
         data: The plain data, values from the environment filled in. It holds secrets.
         bad: The places of what is known to be wrong.
+        folder: Where the relative paths in it begin, those of plugins' options too.
     """
 
     marks: Marks
     data: Any
     bad: frozenset[Path]
+    folder: FilePath
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.marks.file!r})"
@@ -46,6 +48,10 @@ class Draft:
     def file(self) -> str:
         """The file's name, as it was given."""
         return self.marks.file
+
+    def place(self, path: Path) -> Path:
+        """Give the place in the file of a value that stands at a path of the configuration: the same here."""
+        return path
 
     def problem(
         self,
@@ -58,21 +64,23 @@ class Draft:
         """Make a problem that points at a value, or at the nearest thing around it in the file.
 
         Args:
-            path: The place of the value, as `("routes", 0, "handlers", 1, "name")`.
+            path: The path of the value, as `("routes", 0, "handlers", 1, "name")`.
             message: What is wrong, in lower case and without a secret in it.
             hint: The word that was probably meant. Default: none.
             severity: How bad it is. Default: an error.
             advice: What would mend it, where no single word does. Default: none.
         """
-        return Problem(self.file, *self.marks.of_value(path), path, message, hint, severity, advice)
+        place = self.place(path)
+        return Problem(self.file, *self.marks.of_value(place), place, message, hint, severity, advice)
 
     def problem_at_key(self, path: Path, message: str, hint: str | None = None) -> Problem:
         """Make a problem that points at a key rather than at its value; otherwise as `problem`."""
-        return Problem(self.file, *self.marks.of_key(path), path, message, hint)
+        place = self.place(path)
+        return Problem(self.file, *self.marks.of_key(place), place, message, hint)
 
     def show(self, path: Path, value: Any) -> str:
         """Return what a message may say for a value: itself if short, or the variable that it came from."""
-        variables = self.marks.variables.get(path)
+        variables = self.marks.variables.get(self.place(path))
         return show(value) if variables is None else show_variables(variables, value)
 
 
@@ -102,7 +110,7 @@ def load_config(
         path: The YAML file.
         environ: The environment from which `${NAME}` takes its values. Default: the process's own.
         text: What the file said when somebody else read it. The default, `None`, reads it now.
-        folder: Where the relative paths in it begin. Default: the file's folder.
+        folder: Where the relative paths in it begin. Default, `None`: the file's folder.
 
     Raises:
         ConfigError: The file cannot be used. It carries every problem, in the order of their lines, and
@@ -112,17 +120,17 @@ def load_config(
     problems = list(reading.problems)
     data = {} if reading.data is None and not problems else reading.data
     judge = Judge(GatewayConfig, data, (), reading.marks, reading.broken)
+    folder = FilePath(path).parent if folder is None else folder
     try:
-        context = {"folder": FilePath(path).parent if folder is None else folder}
-        config = GatewayConfig.model_validate(data, context=context)
+        config = GatewayConfig.model_validate(data, context={"folder": folder})
     except ValidationError as error:
         problems += judge.problems(error)
         bad = reading.broken | {problem.path for problem in problems}
         problems += [judge.problem_of_finding(finding) for finding in salvaged_findings(data, bad)]
-        raise ConfigError(in_order(problems), Draft(reading.marks, data, frozenset(bad))) from None
+        raise ConfigError(in_order(problems), Draft(reading.marks, data, frozenset(bad), folder)) from None
     if problems:
-        raise ConfigError(in_order(problems), Draft(reading.marks, data, frozenset(reading.broken)))
-    return Loaded(reading.marks, data, frozenset(), config)
+        raise ConfigError(in_order(problems), Draft(reading.marks, data, frozenset(reading.broken), folder))
+    return Loaded(reading.marks, data, frozenset(), folder, config)
 
 
 def validate_options(draft: Draft, path: Path, model: type[M], data: Any) -> tuple[M | None, list[Problem]]:
@@ -138,7 +146,7 @@ def validate_options(draft: Draft, path: Path, model: type[M], data: Any) -> tup
         The options and no problem, or None and every problem, in the order of their lines.
     """
     try:
-        return model.model_validate(data, context={"folder": FilePath(draft.file).parent}), []
+        return model.model_validate(data, context={"folder": draft.folder}), []
     except ValidationError as error:
         judge = Judge(model, data, path, draft.marks, frozenset())
         return None, list(in_order(judge.problems(error)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
@@ -11,13 +10,12 @@ from pydantic import ValidationError
 from gateway.config.judge import Judge
 from gateway.config.load import Draft, Loaded
 from gateway.config.models import GatewayConfig
-from gateway.config.problems import Severity
 from gateway.config.shapes import keys_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.config.problems import Path, Problem
+    from gateway.config.problems import Path
 
 # What is left of these would mean something else: an issuer without a key, a broker without its TLS.
 _WHOLE: Final[Mapping[str, int]] = {"authentication": 2, "broker": 1, "resume": 1}
@@ -45,24 +43,9 @@ class Remains(Loaded):
             for one in self.left_out
         )
 
-    def problem(
-        self,
-        path: Path,
-        message: str,
-        hint: str | None = None,
-        severity: Severity = Severity.ERROR,
-        advice: str | None = None,
-    ) -> Problem:
-        """Make a problem, as `Draft.problem`; the path is one of `config`."""
-        return super().problem(_in_file(path, self.indexes), message, hint, severity, advice)
-
-    def problem_at_key(self, path: Path, message: str, hint: str | None = None) -> Problem:
-        """Make a problem that points at a key, as `Draft.problem_at_key`; the path is one of `config`."""
-        return super().problem_at_key(_in_file(path, self.indexes), message, hint)
-
-    def show(self, path: Path, value: Any) -> str:
-        """Return what a message may say for a value, as `Draft.show`; the path is one of `config`."""
-        return super().show(_in_file(path, self.indexes), value)
+    def place(self, path: Path) -> Path:
+        """Give the place in the file of a value that stands at a path of `config`."""
+        return _in_file(path, self.indexes)
 
 
 def remains_of(draft: Draft) -> Remains | None:
@@ -80,12 +63,13 @@ def remains_of(draft: Draft) -> Remains | None:
         indexes: dict[Path, tuple[int, ...]] = {}
         data = _without(draft.data, frozenset(left_out), (), (), indexes)
         try:
-            config = GatewayConfig.model_validate(data or {}, context={"folder": FilePath(draft.file).parent})
+            config = GatewayConfig.model_validate(data or {}, context={"folder": draft.folder})
         except ValidationError as error:
             judge = Judge(GatewayConfig, data, (), draft.marks, frozenset())
             found = {_in_file(problem.path, indexes) for problem in judge.problems(error)}
             continue
-        return Remains(draft.marks, draft.data, draft.bad, config, frozenset(left_out), indexes)
+        whole = (draft.marks, draft.data, draft.bad, draft.folder)
+        return Remains(*whole, config, frozenset(left_out), indexes)
     return None
 
 

@@ -47,6 +47,8 @@ _TLS: Final[Path] = ("listen", "tls")
 _API: Final[Path] = ("api",)
 _BROKER: Final[Path] = ("broker",)
 _PING_SECONDS: Final = RouteLimits().ping_interval_seconds
+_WRONG: Final = object()
+"""What stands for a value that was meant to be given and could not be read, as one of an unset variable."""
 
 
 def salvaged_findings(data: Any, bad: Iterable[Path]) -> list[Finding]:
@@ -113,11 +115,7 @@ class _Salvage:
         findings = pattern_findings([self._text(("groups", n, "pattern")) for n in range(len(entries))])
         for index, entry in enumerate(entries):
             if isinstance(entry, dict):
-                # Given null or an empty list, a key is as good as left out.
-                given = {key for key, value in entry.items() if value or value == 0}
-                presence = {True: "members", False: "off", None: "off"}.get(entry.get("presence", False))
-                shown = presence or self._text(("groups", index, "presence"))
-                found = presence_findings(shown, given)
+                found = presence_findings(self._presence(index), self._given(("groups", index)))
                 findings += [replace(one, path=("groups", index, *one.path)) for one in found]
         return findings + resume_findings(
             self._text(("broker", "type")),
@@ -126,6 +124,12 @@ class _Salvage:
             # A key that is wrong in itself was meant to be one.
             key=bool(self._at(("resume", "key"))),
         )
+
+    def _presence(self, index: int) -> str | None:
+        value = self._at(("groups", index, "presence"))
+        if value is None or isinstance(value, bool):
+            return "members" if value else "off"
+        return self._text(("groups", index, "presence"))
 
     def _proofs(self, around: Path) -> list[Finding]:
         ways = self._texts((*around, "authenticate"))
@@ -147,14 +151,14 @@ class _Salvage:
         listen = self._at(_LISTEN)
         if not isinstance(listen, dict):
             return []
-        given = {key for key, value in listen.items() if value is not None}
+        given = {key for key in listen if self._at((*_LISTEN, key)) is not None}
         return unix_findings(given, self._texts((*_LISTEN, "trusted_proxies")))
 
     def _tls(self) -> list[Finding]:
         tls = self._at(_TLS)
         if not isinstance(tls, dict):
             return []
-        findings = client_certificate_findings(asked=self._asked(), given=tls.get("client_ca") is not None)
+        findings = client_certificate_findings(asked=self._asked(), given=self._at((*_TLS, "client_ca")) is not None)
         entries: Path = (*_TLS, "more_certificates")
         names = [self._texts((*entries, n, "server_names")) for n in range(len(self._entries(entries)))]
         return findings + server_name_findings(names)
@@ -181,11 +185,9 @@ class _Salvage:
         kind = self._text((*_BROKER, "type"))
         if not isinstance(broker, dict) or kind not in BUILT_IN_BROKERS:
             return []
-        # What is wrong in itself was meant to be given.
-        findings = broker_findings(kind, {key for key, value in broker.items() if value or value == 0})
-        tls = broker.get("tls")
-        if isinstance(tls, dict):
-            halves = {key: tls.get(key) is not None for key in ("certificate", "key")}
+        findings = broker_findings(kind, self._given(_BROKER))
+        if isinstance(broker.get("tls"), dict):
+            halves = {key: self._at((*_BROKER, "tls", key)) is not None for key in ("certificate", "key")}
             findings += [replace(one, path=("tls", *one.path)) for one in broker_tls_findings(**halves)]
         return findings
 
@@ -210,6 +212,11 @@ class _Salvage:
         value = self._at(path)
         return value if isinstance(value, list) else []
 
+    def _given(self, path: Path) -> set[str]:
+        """Give the keys of a mapping that say something: null or an empty list is as good as left out."""
+        values = {key: self._at((*path, key)) for key in self._at(path)}
+        return {key for key, value in values.items() if value or value == 0}
+
     def _texts(self, path: Path) -> list[str | None]:
         return [self._text((*path, n)) for n in range(len(self._entries(path)))]
 
@@ -229,12 +236,15 @@ class _Salvage:
         return value if good else None
 
     def _at(self, path: Path) -> Any:
+        """Give a value; null where there is none, and `_WRONG` where there was to be one."""
         value = self._data
         for piece in path:
             if isinstance(value, dict):
-                value = value.get(piece)
+                if piece not in value:
+                    return None
+                value = value[piece]
             elif isinstance(value, list) and isinstance(piece, int):
                 value = value[piece]
             else:
                 return None
-        return value
+        return _WRONG if value is None and path in self._bad else value

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+HIDDEN: Final = "********"
+"""What stands in place of a secret."""
+
 _LONGEST_SHOWN = 60
+# RFC 3986 section 3: what stands before the host, and what comes with a question mark or a hash.
+_USER_OF_URL = re.compile(r"(?<=://)[^/?#]*(?=@)")
+_QUERY_OF_URL = re.compile(r"(?<=[?#]).+", re.DOTALL)
 _KEYS_OF_SECRETS = re.compile(r"token|secret|passw|credential|private|(?:^|_)key(?:$|_)", re.IGNORECASE)
 
 
@@ -35,6 +41,18 @@ def show_variables(names: Iterable[str], value: Any) -> str:
     else:
         kind = "a number" if isinstance(value, (int, float)) else "a text"
     return f"the value of {' and '.join(f'${name}' for name in names)} ({kind})"
+
+
+def written(names: Iterable[str]) -> str:
+    """Return what stands for a text that came from the environment: its variables, as a file writes them."""
+    return "".join(f"${{{name}}}" for name in names)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without what may be secret in it, if it is a URL: user and password, query and fragment."""
+    if "://" not in text:
+        return text
+    return _QUERY_OF_URL.sub(HIDDEN, _USER_OF_URL.sub(HIDDEN, text))
 
 
 def sounds_secret(key: str | int) -> bool:

@@ -214,6 +214,52 @@ def test_services_that_are_down(
     assert done.stderr.startswith("gateway.yaml:2:29: broker.urls[0]: broker cannot be reached: ")
 
 
+def test_paths_in_the_options_of_another_file(
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    install: Callable[[str, str, str], None],
+    folder: Path,
+) -> None:
+    """A plugin's path in the old file begins where the new file's do, so that the same text is no change."""
+    install(
+        "paper-plugin",
+        "paper",
+        """\
+        from pathlib import Path
+        from typing import Annotated
+
+        from pydantic import AfterValidator, ValidationInfo
+
+        from gateway import Handler, Options, hookimpl
+
+        def from_folder(path: Path, info: ValidationInfo) -> Path:
+            return info.context["folder"] / path
+
+        class PaperOptions(Options):
+            file: Annotated[Path, AfterValidator(from_folder)]
+
+        class Paper(Handler[PaperOptions]):
+            pass
+
+        @hookimpl
+        def gateway_handlers():
+            return {"paper": Paper}
+        """,
+    )
+    text = "listen: {port: 0}\nroutes: [{path: /a, handlers: [{name: paper, options: {file: FILE}}]}]\n"
+    for name in ("new", "former"):
+        (folder / name).mkdir()
+    old, new = folder / "former" / "old.yaml", folder / "new" / "gateway.yaml"
+    new.write_text(text.replace("FILE", "words.txt"))
+    other = f"options.file changes from '{new.parent}/other.txt' to '{new.parent}/words.txt'"
+    for written, change in (
+        ("words.txt", "nothing changes"),
+        ("other.txt", f"route '/a': handler 'paper': {other}"),
+    ):
+        old.write_text(text.replace("FILE", written))
+        done = command("check", "-c", str(new), "--diff", str(old))
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"{change}\n", "")
+
+
 def test_what_a_restart_would_change(
     command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path], folder: Path
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
@@ -13,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.config import ListenConfig, validate_options
+from gateway.config import ListenConfig, load_config, validate_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,7 +161,7 @@ def test_options_model_that_fails(load: Callable[..., Loaded]) -> None:
 
 
 def test_options_are_told_the_folder(load: Callable[..., Loaded]) -> None:
-    """A plugin's model can take relative paths from the folder of the file, as the gateway's own do."""
+    """A plugin's model can take relative paths from where the gateway's own begin."""
     seen: list[Any] = []
 
     class Curious(BaseModel):
@@ -171,7 +172,8 @@ def test_options_are_told_the_folder(load: Callable[..., Loaded]) -> None:
             return value
 
     validate_options(load(""), (), Curious, {})
-    assert [str(folder) for folder in seen] == ["."]
+    validate_options(load_config("gateway.yaml", folder=Path("/elsewhere")), (), Curious, {})
+    assert [str(folder) for folder in seen] == [".", "/elsewhere"]
 
 
 def test_plain_pydantic_texts_hide_input() -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.config import ConfigError
+from gateway.config import ConfigError, load_config
 from gateway.config.remains import remains_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,16 @@ def test_problems_point_at_the_file(remains: Callable[[str], Remains | None]) ->
     assert left.show(("routes", 0, "path"), "/a") == "'/a'"
 
 
+def test_variables_are_found_in_the_file(load: Callable[..., Loaded]) -> None:
+    """A value from the environment stays hidden, though entries before it are gone."""
+    with pytest.raises(ConfigError) as caught:
+        load("routes:\n  - {path: bad}\n  - {path: '${X}'}\n", {"X": "/hush"})
+    assert caught.value.draft is not None
+    left = remains_of(caught.value.draft)
+    assert left is not None
+    assert left.show(("routes", 0, "path"), "/hush") == "the value of $X (a text)"
+
+
 @pytest.mark.parametrize(
     ("text", "section"),
     [
@@ -79,6 +90,18 @@ def test_an_unknown_key_takes_nothing_with_it(remains: Callable[[str], Remains |
     left = remains("broker: {type: nats, ulrs: [], prefix: p}")
     assert left is not None
     assert left.config.broker.type == "nats"
+
+
+def test_paths_begin_where_those_of_the_file_do(tmp_path: Path) -> None:
+    """Relative paths of what is left begin in the file's folder, or in the one that was given for it."""
+    file = tmp_path / "gateway.yaml"
+    for folder, begin in ((None, tmp_path), (Path("/elsewhere"), Path("/elsewhere"))):
+        with pytest.raises(ConfigError) as caught:
+            load_config(file, {}, "lisen: 3\ndata_folder: data\n", folder)
+        assert caught.value.draft is not None
+        left = remains_of(caught.value.draft)
+        assert left is not None
+        assert (left.folder, left.config.data_folder) == (begin, begin / "data")
 
 
 def test_a_file_that_is_no_mapping(remains: Callable[[str], Remains | None]) -> None:

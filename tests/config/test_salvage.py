@@ -73,6 +73,9 @@ TOKENS = [{"name": "a", "token": "t"}, {"name": "a", "token": "t"}]
         ({"broker": {"type": "other", "user": "u"}}, (), []),
         ({"broker": {"user": "u"}}, (), []),
         ({"broker": 3}, (), []),
+        ({"broker": {"type": "nats", "user": None, "password": "p"}}, [("broker", "user")], []),
+        ({"broker": {"type": "nats", "user": None, "password": "p"}}, (), [("broker", "password")]),
+        ({"groups": [{"pattern": "a", "presence": []}]}, [("groups", 0, "presence")], []),
     ],
 )
 def test_salvaged_findings(data: Any, bad: Any, places: list[Any]) -> None:

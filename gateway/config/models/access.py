@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (pydantic evaluates annotations)
-from pathlib import Path  # noqa: TC003  (pydantic evaluates annotations)
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from gateway.config.models.base import (
     DAY,
     EMPTY_WHEN_NULL,
     UNIQUE,
     ConfigModel,
+    LocalPath,
     Name,
     Number,
     WholeNumber,
@@ -104,16 +104,10 @@ class RevocationConfig(ConfigModel):
         le=3_660 * DAY,
         description="Seconds that a revocation holds if the call does not say it: as long as tokens live.",
     )
-    file: Path | None = Field(
+    file: LocalPath | None = Field(
         default=None,
         description="Path of a file that keeps revocations over a restart. Default: null, they are lost.",
     )
-
-    @field_validator("file", mode="after")
-    @classmethod
-    def _from_folder_of_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        folder = (info.context or {}).get("folder")
-        return path if folder is None or path is None else folder / path
 
 
 class AuthenticationConfig(ConfigModel):

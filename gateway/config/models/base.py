@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError
@@ -12,6 +13,8 @@ from gateway.config.showing import show
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
+
+    from pydantic import ValidationInfo
 
 FINDING = "gateway_finding"
 """Type of the pydantic errors that the rules of this room raise: their context is a `Finding`'s parts."""
@@ -94,6 +97,11 @@ def _empty_when_null(value: Any) -> Any:
     return {} if value is None else value
 
 
+def _from_folder(path: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder")
+    return path if folder is None else folder / path
+
+
 WholeNumber = Annotated[int, Strict()]
 """An `int` and nothing that merely looks like one: neither `true` nor a quoted number."""
 
@@ -105,6 +113,9 @@ Flag = Annotated[bool, Strict()]
 
 Name = Annotated[str, Field(min_length=1)]
 """A text of at least one character."""
+
+LocalPath = Annotated[Path, AfterValidator(_from_folder)]
+"""A path of this machine; a relative one begins in the context's `folder`, that of the file."""
 
 UNIQUE = AfterValidator(_refuse_repeats)
 """Marks a list whose entries must all differ."""

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from gateway.config.models.base import ConfigModel, raise_findings, refusal
 from gateway.config.models.forms import is_bearer_token, is_token_hash
 from gateway.config.models.rules import secret_findings
+from gateway.config.models.secrets import EMPTY_TEXT_WHEN_NULL
 
 HASH_PREFIX: Final = "sha256:"
 """What stands before the hexadecimal digits of a hash, so that another kind can join."""
 
 _NONE: Final = SecretStr("")
-
-
-def _empty_when_null(value: Any) -> Any:
-    # An unquoted `${NAME:-}` reads as null when NAME is unset: it means the same as the quoted form.
-    return "" if value is None else value
 
 
 def _check_token(token: SecretStr) -> SecretStr:
@@ -37,10 +33,10 @@ def _check_hash(given: SecretStr) -> SecretStr:
     return given
 
 
-Token = Annotated[SecretStr, BeforeValidator(_empty_when_null), AfterValidator(_check_token)]
+Token = Annotated[SecretStr, EMPTY_TEXT_WHEN_NULL, AfterValidator(_check_token)]
 """A bearer token, never shown. Empty means that there is none."""
 
-TokenHash = Annotated[SecretStr, BeforeValidator(_empty_when_null), AfterValidator(_check_hash)]
+TokenHash = Annotated[SecretStr, EMPTY_TEXT_WHEN_NULL, AfterValidator(_check_hash)]
 """The hash of a bearer token, not shown either. Empty means that there is none."""
 
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path  # noqa: TC003  (pydantic evaluates annotations)
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
     SecretStr,
     Tag,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 
@@ -23,6 +19,7 @@ from gateway.config.models.base import (
     UNIQUE,
     ConfigModel,
     Flag,
+    LocalPath,
     Name,
     Number,
     WholeNumber,
@@ -31,21 +28,12 @@ from gateway.config.models.base import (
 )
 from gateway.config.models.forms import check_broker_prefix, check_nats_url, check_valkey_url
 from gateway.config.models.rules import broker_findings, broker_tls_findings
+from gateway.config.models.secrets import EMPTY_TEXT_WHEN_NULL
 
-
-def _empty_when_null(value: Any) -> Any:
-    # An unquoted `${NAME:-}` reads as null when NAME is unset: it means the same as the quoted form.
-    return "" if value is None else value
-
-
-def _from_folder_of_file(path: Path | None, info: ValidationInfo) -> Path | None:
-    folder = (info.context or {}).get("folder")
-    return path if folder is None or path is None else folder / path
-
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _EMPTY = SecretStr("")
-_EMPTY_WHEN_NULL = BeforeValidator(_empty_when_null)
-
 
 _IDEMPOTENCY_SECONDS = Annotated[Number, Field(ge=1, le=86_400)]
 
@@ -55,7 +43,9 @@ class MemoryBrokerConfig(ConfigModel):
 
     type: Literal["memory"] = Field(
         default="memory",
-        description="Kind of broker: `memory` for one node, `nats`, `valkey` (or `redis`), or a plugin's.",
+        description="Kind of broker: `nats`, `valkey` (or `redis`), a plugin's, or `memory`, by which one worker "
+        "does without. Where none is named, a gateway with several workers, or whose groups keep history or "
+        "presence, or with the way `ticket`, starts a broker of its own.",
     )
     idempotency_seconds: _IDEMPOTENCY_SECONDS = Field(
         default=120,
@@ -73,21 +63,19 @@ class MemoryBrokerConfig(ConfigModel):
 class BrokerTlsConfig(ConfigModel):
     """TLS towards the broker; `{}` is enough where its certificate comes from a public authority."""
 
-    ca: Path | None = Field(
+    ca: LocalPath | None = Field(
         default=None,
         description="Path of the PEM file with the authorities that the broker's certificate must come from. "
         "The default, null, takes those of the system.",
     )
-    certificate: Path | None = Field(
+    certificate: LocalPath | None = Field(
         default=None,
         description="Path of the PEM file with the certificate that the gateway shows. Default: null, none.",
     )
-    key: Path | None = Field(
+    key: LocalPath | None = Field(
         default=None,
         description="Path of the PEM file with its private key, not encrypted. Default: null, none.",
     )
-
-    _folder = field_validator("ca", "certificate", "key", mode="after")(_from_folder_of_file)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -120,11 +108,11 @@ class LinkedBrokerConfig(ConfigModel):
         description="What a publication does while the broker is down: `local` reaches this node's members, "
         "`refuse` fails and reaches no one.",
     )
-    user: Annotated[str, _EMPTY_WHEN_NULL] = Field(
+    user: Annotated[str, EMPTY_TEXT_WHEN_NULL] = Field(
         default="",
         description="User name at the broker. Default: empty, none.",
     )
-    password: Annotated[SecretStr, _EMPTY_WHEN_NULL] = Field(
+    password: Annotated[SecretStr, EMPTY_TEXT_WHEN_NULL] = Field(
         default=_EMPTY,
         description="Password at the broker, from the environment. Default: empty, none.",
     )
@@ -199,15 +187,15 @@ class NatsBrokerConfig(LinkedBrokerConfig):
         description="Servers of the cluster, as `nats://HOST:PORT`, or `tls://HOST:PORT` for TLS. Whichever "
         "answers is used, and another when it fails. Default: one on this machine.",
     )
-    token: Annotated[SecretStr, _EMPTY_WHEN_NULL] = Field(
+    token: Annotated[SecretStr, EMPTY_TEXT_WHEN_NULL] = Field(
         default=_EMPTY,
         description="Token in place of user and password, from the environment. Default: empty, none.",
     )
-    credentials_file: Path | None = Field(
+    credentials_file: LocalPath | None = Field(
         default=None,
         description="Path of a file with a JWT and the seed of its NKey, as `nsc` writes it. Default: null.",
     )
-    nkey_file: Path | None = Field(
+    nkey_file: LocalPath | None = Field(
         default=None,
         description="Path of a file with the seed of an NKey. Default: null.",
     )
@@ -226,8 +214,6 @@ class NatsBrokerConfig(LinkedBrokerConfig):
         le=5,
         description="How many servers of a cluster keep each publication of groups with history. Default: 1.",
     )
-
-    _folder = field_validator("credentials_file", "nkey_file", mode="after")(_from_folder_of_file)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

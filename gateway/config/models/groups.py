@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
@@ -13,13 +13,11 @@ from gateway.config.models.base import (
     Number,
     WholeNumber,
     raise_findings,
-    refusal,
 )
 from gateway.config.models.forms import check_group_pattern
 from gateway.config.models.group_rules import presence_findings
 from gateway.config.models.limits import Overflow  # noqa: TC001  (pydantic evaluates annotations)
-
-_LEAST_KEY_BYTES: Final = 32
+from gateway.config.models.secrets import SigningSecretOrNone  # noqa: TC001  (pydantic evaluates annotations)
 
 
 def _presence_word(value: Any) -> Any:
@@ -27,18 +25,6 @@ def _presence_word(value: Any) -> Any:
     if value is True:
         return "members"
     return "off" if value is False or value is None else value
-
-
-def _empty_when_null(value: Any) -> Any:
-    return "" if value is None else value
-
-
-def _check_key(key: SecretStr) -> SecretStr:
-    size = len(key.get_secret_value().encode())
-    if 0 < size < _LEAST_KEY_BYTES:
-        # Whoever has one token can try keys at leisure.
-        raise refusal(f"key too short: {size} bytes, at least {_LEAST_KEY_BYTES} bytes")
-    return key
 
 
 class HistoryConfig(ConfigModel):
@@ -99,7 +85,7 @@ class GroupPolicy(ConfigModel):
 class ResumeConfig(ConfigModel):
     """The tokens by which a client that comes back says what it has."""
 
-    key: Annotated[SecretStr, BeforeValidator(_empty_when_null), AfterValidator(_check_key)] = Field(
+    key: SigningSecretOrNone = Field(
         default=SecretStr(""),
         repr=False,
         description="Secret with which they are signed, of 32 bytes or more, from the environment and alike "

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (pydantic evaluates annotations)
-from pathlib import Path  # noqa: TC003  (pydantic evaluates annotations)
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from gateway.config.models.base import (
     DAY,
     EMPTY_WHEN_NULL,
     ConfigModel,
+    LocalPath,
     Name,
     Number,
     WholeNumber,
@@ -56,7 +48,7 @@ class ListenConfig(ListenLimits):
         le=65_535,
         description="TCP port to listen on. 0 lets the system pick a free one.",
     )
-    unix: Path | None = Field(
+    unix: LocalPath | None = Field(
         default=None,
         description="Path of a unix-domain socket to listen on, in place of host and port. Default: none.",
     )
@@ -117,12 +109,6 @@ class ListenConfig(ListenLimits):
         description="Seconds over which connections are closed, evenly, at a stop or a reload. 0 closes all "
         "at once.",
     )
-
-    @field_validator("unix", mode="after")
-    @classmethod
-    def _from_folder_of_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        folder = (info.context or {}).get("folder")
-        return path if folder is None or path is None else folder / path
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

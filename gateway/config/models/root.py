@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (pydantic evaluates annotations)
 from dataclasses import replace
-from pathlib import Path  # noqa: TC003  (pydantic evaluates annotations)
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, model_validator
 
 from gateway.config.models.access import ApiConfig, AuthenticationConfig, RevocationConfig
 from gateway.config.models.admin import AdminConfig
-from gateway.config.models.base import EMPTY_WHEN_NULL, ConfigModel, Finding, Name, raise_findings
+from gateway.config.models.base import EMPTY_WHEN_NULL, ConfigModel, Finding, LocalPath, Name, raise_findings
 from gateway.config.models.broker import AnyBrokerConfig, MemoryBrokerConfig
 from gateway.config.models.group_rules import pattern_findings, resume_findings
 from gateway.config.models.groups import GroupPolicy, ResumeConfig
@@ -91,12 +84,12 @@ class GatewayConfig(ConfigModel):
         description="Tokens by which clients say what they have. Default: good for five minutes, their key "
         "made up at each start.",
     )
-    data_folder: Path | None = Field(
+    data_folder: LocalPath | None = Field(
         default=None,
         description="Path of the folder in which the embedded broker keeps its data, made at the start. The "
         "default, null, is a temporary folder that ends with the gateway.",
     )
-    runtime_folder: Path | None = Field(
+    runtime_folder: LocalPath | None = Field(
         default=None,
         description="Path of the folder by which `gateway stop`, `reload` and `status` find the running "
         "gateway, made at the start. The default, null, is a folder of this file's own below "
@@ -106,12 +99,6 @@ class GatewayConfig(ConfigModel):
         default_factory=dict,
         description="Settings of installed plugins, by the plugin's name. Default: none set, all enabled.",
     )
-
-    @field_validator("data_folder", "runtime_folder", mode="after")
-    @classmethod
-    def _from_folder_of_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        folder = (info.context or {}).get("folder")
-        return path if folder is None or path is None else folder / path
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

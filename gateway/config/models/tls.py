@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  (pydantic evaluates annotations)
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from gateway.config.models.base import DAY, UNIQUE, ConfigModel, Number, raise_findings
+from gateway.config.models.base import DAY, UNIQUE, ConfigModel, LocalPath, Number, raise_findings
 from gateway.config.models.forms import check_server_name
 from gateway.config.models.rules import client_certificate_findings, server_name_findings
 
@@ -17,16 +16,12 @@ ServerName = Annotated[str, AfterValidator(check_server_name)]
 class CertificateFiles(ConfigModel):
     """A certificate and its key. A path that is not absolute is taken from the folder of the file."""
 
-    certificate: Path = Field(
+    certificate: LocalPath = Field(
         description="Path of the PEM file with the certificate, followed by its intermediate certificates.",
     )
-    key: Path = Field(description="Path of the PEM file with the certificate's private key, not encrypted.")
-
-    @field_validator("certificate", "key", "client_ca", mode="after", check_fields=False)
-    @classmethod
-    def _from_folder_of_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        folder = (info.context or {}).get("folder")
-        return path if folder is None or path is None else folder / path
+    key: LocalPath = Field(
+        description="Path of the PEM file with the certificate's private key, not encrypted."
+    )
 
 
 class NamedCertificate(CertificateFiles):
@@ -59,7 +54,7 @@ class TlsConfig(CertificateFiles):
         description="Whether clients are asked for a certificate: `none`, `optional`, or `required`, which "
         "ends TLS with a client that has none.",
     )
-    client_ca: Path | None = Field(
+    client_ca: LocalPath | None = Field(
         default=None,
         description="Path of the PEM file with the authorities that clients' certificates must come from. "
         "Needed where they are asked for. Default: none.",

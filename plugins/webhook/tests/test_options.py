@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import ssl
 import subprocess
 import textwrap
 import time
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 from playwright._impl._driver import compute_driver_executable
 
 from gateway import GatewayError
-from gateway_webhook import WebhookOptions
+from gateway.testing import serve
+from gateway_webhook import Webhook, WebhookOptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,6 +54,47 @@ async def test_bad_option_is_refused(serve_webhook: Serve, options: dict[str, An
     with pytest.raises(GatewayError, match=re.escape(told)) as failed:
         await serve_webhook(**options)
     assert not any(word in str(failed.value) for word in ("SECRET", "U0VDUkVU"))
+
+
+async def test_authorities_are_from_the_folder_of_the_file(
+    service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path of authorities begins at gateway.yaml, whatever the working directory has there."""
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    folder, elsewhere = tmp_path / "gateway", tmp_path / "elsewhere"
+    for place, written in ((folder, authority), (elsewhere, trustme.CA())):
+        place.mkdir()
+        written.cert_pem.write_to_path(place / "authorities.pem")
+    monkeypatch.chdir(elsewhere)
+    service.answer = lambda _: [{"type": "send", "text": "safe"}]
+    runner = await service.serve(tls)
+    options = {
+        "url": service.url,
+        "secrets": [service.secret],
+        "server_ca": "authorities.pem",
+        "max_tries": 1,
+    }
+    try:
+        async with serve(folder, Webhook, options=options) as served, served.client() as client:
+            assert await client.receive() == "safe"
+    finally:
+        await runner.cleanup()
+
+
+def test_authorities_of_options_made_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a gateway.yaml a relative path of authorities begins at the working directory."""
+    monkeypatch.chdir(tmp_path)
+    trustme.CA().cert_pem.write_to_path(tmp_path / "authorities.pem")
+    options = WebhookOptions.model_validate(
+        {
+            "url": "https://example.com/",
+            "secrets": [base64.b64encode(bytes(32)).decode()],
+            "server_ca": "authorities.pem",
+        }
+    )
+    assert options.server_ca == Path("authorities.pem")
 
 
 def test_each_option_has_a_row() -> None:

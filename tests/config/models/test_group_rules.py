@@ -110,7 +110,7 @@ def test_good(load: Callable[..., Loaded], text: str) -> None:
 def test_short_key(refusals: Callable[..., list[str]], length: int) -> None:
     """A key that could be guessed is refused, and not shown."""
     (line,) = refusals(f"resume: {{key: {'k' * length}}}")
-    assert line == f"gateway.yaml:1:15: resume.key: key too short: {length} bytes, at least 32 bytes"
+    assert line == f"gateway.yaml:1:15: resume.key: secret too short: {length} bytes, at least 32 bytes"
 
 
 def test_numbers_that_cannot_be_judged() -> None:

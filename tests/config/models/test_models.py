@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from gateway.config import (
     ApiConfig,
@@ -33,6 +33,8 @@ FIELDS = [
     for model in MODELS
     for name, field in model.model_fields.items()
 ]
+# By their type as it is written: `Path`, whatever is said of it, or null.
+PATHS = [one for one in FIELDS if re.search(r"\bPath\b", repr(one.values[1].annotation))]
 
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
@@ -242,6 +244,15 @@ def test_paths_are_from_the_folder_of_the_file() -> None:
         Path("/etc/gateway/run/s"),
         Path("/etc/gateway/data"),
     )
+
+
+@pytest.mark.parametrize(("name", "field"), PATHS)
+def test_every_path_is_from_the_folder_of_the_file(name: str, field: FieldInfo) -> None:
+    """Wherever a key is a path, a relative one begins in the context's folder, and in none without it."""
+    value: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])
+    for written, begun in (("a/b", "/etc/gateway/a/b"), ("/a/b", "/a/b")):
+        assert value.validate_python(written, context={"folder": Path("/etc/gateway")}) == Path(begun), name
+        assert value.validate_python(written) == Path(written)
 
 
 @pytest.mark.parametrize(

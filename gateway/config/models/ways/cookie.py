@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.models.base import (
     DAY,
@@ -14,26 +14,16 @@ from gateway.config.models.base import (
     Number,
     WholeNumber,
     raise_findings,
-    refusal,
 )
 from gateway.config.models.forms import check_cookie_name
+from gateway.config.models.secrets import SigningSecret  # noqa: TC001  (pydantic evaluates annotations)
 from gateway.config.models.ways.jwt import JwtWayConfig  # noqa: TC001  (pydantic evaluates annotations)
-
-_LEAST_BYTES = 32
-
-
-def _check_secret(secret: SecretStr) -> SecretStr:
-    length = len(secret.get_secret_value().encode())
-    if length < _LEAST_BYTES:
-        # Whoever has one cookie can try secrets at leisure.
-        raise refusal(f"secret too short: {length} bytes, at least {_LEAST_BYTES} bytes")
-    return secret
 
 
 class SignedCookieConfig(ConfigModel):
     """A cookie signed with a shared secret: `URLSafeTimedSerializer` of itsdangerous, as Flask writes."""
 
-    secrets: tuple[Annotated[SecretStr, AfterValidator(_check_secret)], ...] = Field(
+    secrets: tuple[SigningSecret, ...] = Field(
         min_length=1,
         max_length=8,
         description="Secrets that are good, at most 8, each of at least 32 bytes: an old one may stand by.",

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path  # noqa: TC003  (pydantic evaluates annotations)
 from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.models.base import (
     UNIQUE,
     ConfigModel,
     Finding,
     Flag,
+    LocalPath,
     Number,
     WholeNumber,
     raise_findings,
@@ -55,7 +55,7 @@ class ForwardWayConfig(ConfigModel):
             "cross the network in the clear. Default: no."
         ),
     )
-    server_ca: Path | None = Field(
+    server_ca: LocalPath | None = Field(
         default=None,
         description=(
             "Path of a PEM file with the authorities from which the service's certificate must come. The "
@@ -119,12 +119,6 @@ class ForwardWayConfig(ConfigModel):
     def forwards_cookies(self) -> bool:
         """Whether the Cookie header is passed on."""
         return "cookie" in self.headers or "cookie" in self.extra_headers
-
-    @field_validator("server_ca", mode="after")
-    @classmethod
-    def _from_folder_of_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        folder = (info.context or {}).get("folder")
-        return path if folder is None or path is None else folder / path
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  (pydantic evaluates annotations)
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.models.base import (
     DAY,
     ConfigModel,
     Finding,
     Flag,
+    LocalPath,
     Number,
     WholeNumber,
     raise_findings,
@@ -30,7 +30,7 @@ class JwksConfig(ConfigModel):
         default=False,
         description="Whether the URL may be one of http where its host is this machine. Default: no.",
     )
-    server_ca: Path | None = Field(
+    server_ca: LocalPath | None = Field(
         default=None,
         description=(
             "Path of a PEM file with the authorities from which the server's certificate must come. The "
@@ -64,12 +64,6 @@ class JwksConfig(ConfigModel):
         le=16_777_216,
         description="Most bytes of the key set. A longer one is no answer. Default: 262144.",
     )
-
-    @field_validator("server_ca", mode="after")
-    @classmethod
-    def _from_folder_of_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        folder = (info.context or {}).get("folder")
-        return path if folder is None or path is None else folder / path
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

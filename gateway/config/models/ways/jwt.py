@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  (pydantic evaluates annotations)
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
-from gateway.config.models.base import UNIQUE, ConfigModel, Finding, Name, Number, WholeNumber, raise_findings
+from gateway.config.models.base import (
+    UNIQUE,
+    ConfigModel,
+    Finding,
+    LocalPath,
+    Name,
+    Number,
+    WholeNumber,
+    raise_findings,
+)
 from gateway.config.models.rules import repeat_findings
 from gateway.config.models.ways.jwks import JwksConfig  # noqa: TC001  (pydantic evaluates annotations)
 
@@ -40,19 +48,13 @@ class JwtKeyConfig(ConfigModel):
         default=None,
         description="Public key or certificate in PEM form, for the other algorithms.",
     )
-    file: Path | None = Field(
+    file: LocalPath | None = Field(
         default=None,
         description=(
             "Path of a file with either, from the folder of this file if it is not absolute. A line break at "
             "the end of a secret is not part of it."
         ),
     )
-
-    @field_validator("file", mode="after")
-    @classmethod
-    def _from_folder_of_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        folder = (info.context or {}).get("folder")
-        return path if folder is None or path is None else folder / path
 
     @property
     def source(self) -> str:

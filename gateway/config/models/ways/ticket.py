@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, Field
 
 from gateway.config.models.base import UNIQUE, ConfigModel, Name, Number, refusal
 from gateway.config.models.forms import check_origin, check_place
-
-_LEAST_SECRET_BYTES = 32
-
-
-def _empty_when_null(value: Any) -> Any:
-    # An unquoted `${NAME:-}` reads as null when NAME is unset: it means the same as the quoted form.
-    return "" if value is None else value
-
-
-def _check_secret(secret: SecretStr) -> SecretStr:
-    size = len(secret.get_secret_value().encode())
-    if size < _LEAST_SECRET_BYTES:
-        raise refusal(f"secret too short: {size} bytes, at least {_LEAST_SECRET_BYTES}")
-    return secret
+from gateway.config.models.secrets import EMPTY_TEXT_WHEN_NULL, SigningSecret
 
 
 def _check_way(name: str) -> str:
@@ -33,7 +20,7 @@ def _check_way(name: str) -> str:
 class TicketWayConfig(ConfigModel):
     """The built-in way `ticket`: clients present a ticket that opens one connection, within seconds."""
 
-    secret: Annotated[SecretStr, BeforeValidator(_empty_when_null), AfterValidator(_check_secret)] = Field(
+    secret: Annotated[SigningSecret, EMPTY_TEXT_WHEN_NULL] = Field(
         description="Secret with which tickets are signed, of 32 bytes or more, the same on all nodes.",
     )
     authenticate: Annotated[tuple[Annotated[Name, AfterValidator(_check_way)], ...], UNIQUE] = Field(

@@ -7,7 +7,7 @@ import ssl
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -15,6 +15,9 @@ from pydantic_core import PydanticCustomError
 
 from gateway import Options
 from gateway_webhook.signing import key_of
+
+if TYPE_CHECKING:
+    from pydantic import ValidationInfo
 
 __all__ = ["Event", "WebhookOptions"]
 
@@ -47,7 +50,10 @@ def _check_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _check_authorities(path: Path) -> Path:
+def _check_authorities(path: Path, info: ValidationInfo) -> Path:
+    # The gateway tells the folder of gateway.yaml; whoever makes the options without one may have none.
+    folder = (info.context or {}).get("folder")
+    path = path if folder is None else folder / path
     try:
         ssl.create_default_context(cafile=path)
     except OSError as exc:
