@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.core.route import Route
     from gateway.observe.gathered import Figures
 
-__all__ = ["GroupPatterns", "ProcessFigures"]
+__all__ = ["GroupPatterns", "ProcessFigures", "make_figures"]
 
 _PLACEHOLDER: Final = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 _USER: Final = "$user"
@@ -99,3 +99,33 @@ class ProcessFigures:
             return await self.share(own)
         self._gathered.take(self, "0", own)
         return self._gathered.merged()
+
+
+def make_figures(
+    node: Node,
+    routes: Sequence[Route],
+    config: GatewayConfig,
+    policies: Policies,
+    under_way: Callable[[], int],
+    share: Callable[[Figures], Awaitable[Figures]] | None,
+) -> ProcessFigures | None:
+    """Have a node count groups by their patterns, and make its figures.
+
+    Args:
+        node: The node.
+        routes: Its routes.
+        config: The whole configuration.
+        policies: The policies of groups.
+        under_way: Gives how many TCP connections have a request that is not decided.
+        share: Gives the figures of all workers for those of this one; `None` where there is no other.
+
+    Returns:
+        The figures, not begun; `None` where `metrics: enabled` is false.
+    """
+    templates = [group for route in config.routes for group in route.groups]
+    node.hub.pattern_of = GroupPatterns(policies, templates).of
+    if not config.metrics.enabled:
+        return None
+    figures = ProcessFigures(node, routes, config, under_way)
+    figures.share = share
+    return figures

@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway.admin.access import ApiAccess
-from gateway.admin.api import api_blueprint
-from gateway.admin.calls import Calls
 from gateway.admin.dashboard import dashboard_blueprint
-from gateway.admin.health import health_blueprint
 from gateway.admin.live import Feed
 from gateway.admin.looking import Looking
-from gateway.admin.metrics import metrics_blueprint
 from gateway.admin.nodes import About
-from gateway.admin.sessions import Sessions, session_key
-from gateway.admin.tickets import ticket_blueprint
 from gateway.app.admin_listener import AdminListener
-from gateway.app.brokers import make_broker
-from gateway.app.figures import GroupPatterns, ProcessFigures
-from gateway.app.inside import look_inside
+from gateway.app.blueprints import client_blueprints, make_access, operator_blueprints
+from gateway.app.figures import make_figures
 from gateway.app.isolation import BlockWarnings, guard_plugins
+from gateway.app.nodes import make_node
+from gateway.app.parts import Parts
 from gateway.app.policies import Policies
-from gateway.app.resume_key import resume_key
+from gateway.app.routes import make_route
 from gateway.auth.renewal import Renewal
 from gateway.auth.revocation_file import RevocationFile
-from gateway.broker.contract import no_history
-from gateway.config import LinkedBrokerConfig, PluginBrokerConfig
-from gateway.core.dispatch import Dispatch
-from gateway.core.node import Node, node_name
-from gateway.core.presence import no_presence
-from gateway.core.resume import ResumeTokens
-from gateway.core.route import Route
-from gateway.errors import GatewayError
+from gateway.core.node import node_name
 from gateway.protocol.close_codes import CloseCode
-from gateway.protocol.origin import OriginPolicy
 from gateway.server.address import group_of
 from gateway.server.client import client_finder
 from gateway.server.listener import Listener
@@ -44,52 +29,25 @@ from gateway.server.sockets import listen_on, listen_on_admin
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
-    from pydantic import BaseModel
-    from sanic import Blueprint, Sanic
+    from sanic import Sanic
 
+    from gateway.app.figures import ProcessFigures
     from gateway.app.prepare import Prepared
     from gateway.broker.contract import Broker
     from gateway.core.clock import Clock
+    from gateway.core.node import Node
     from gateway.core.tap import Tap
     from gateway.observe.gathered import Figures
     from gateway.observe.logs import Logger
     from gateway.plugin.authenticator import Authenticator
-    from gateway.plugin.handler import Handler
     from gateway.server.sockets import ListeningSockets
 
-__all__ = ["Gateway", "PartStartError"]
+__all__ = ["Gateway"]
 
 # How long closing handshakes and close events may take once the last close frame is sent.
 _CLOSE_GRACE_SECONDS: Final = 5.0
-
-
-class _Part(Protocol):
-    """A handler or a way to authenticate."""
-
-    def __init__(self, options: Any) -> None: ...
-
-    def on_start(self, node: Node) -> Any: ...
-
-    def on_stop(self) -> Any: ...
-
-
-PartType = TypeVar("PartType", bound=_Part)
-
-
-class PartStartError(GatewayError):
-    """A handler or a way to authenticate that failed at its start.
-
-    Args:
-        what: Which one.
-        cause: What it raised.
-    """
-
-    def __init__(self, what: str, cause: Exception) -> None:
-        super().__init__(f"{what} failed at its start: {type(cause).__name__}: {cause}")
-        self.what = what
-        self.cause = cause
 
 
 class Gateway:
@@ -117,7 +75,6 @@ class Gateway:
         slot: int | None = None,
     ) -> None:
         self._slot = slot
-        self._key = ""
         self._admin: AdminListener | None = None
         self._feed: Feed | None = None
         self._prepared = prepared
@@ -127,7 +84,6 @@ class Gateway:
         self._around_broker = around_broker
         self._share = share
         self._tap = tap
-        self._started: list[tuple[str, _Part]] = []
         self._warnings: BlockWarnings | None = None
         self._ways: dict[str, Authenticator[Any]] = {}
         self._listener: Listener | None = None
@@ -136,6 +92,7 @@ class Gateway:
         self.figures: ProcessFigures | None = None
         """What it counts; `None` before the start, and where `metrics: enabled` is false."""
         self.node: Node
+        self._parts: Parts
         self.app: Sanic[Any, Any]
 
     @property
@@ -185,37 +142,47 @@ class Gateway:
             raise
 
     async def _start(self, bound: socket.socket, admin: socket.socket | None) -> None:
-        config = self._prepared.config
+        prepared, config, policies = self._prepared, self._prepared.config, self._policies
         listen = config.listen
-        self.node = node = self._make_node()
-        guard_plugins(node, self._prepared)
-        manager = self._prepared.plugins
+        name = node_name()
+        self._log = log = self._log.bind(node=name)
+        self.node, key = make_node(
+            prepared, name, log, policies, clock=self._clock, around_broker=self._around_broker
+        )
+        node = self.node
+        self._parts = parts = Parts(node)
+        guard_plugins(node, prepared)
+        manager = prepared.plugins
         for plugin in manager.plugins:
-            if plugin.name in self._prepared.plugin_options:
-                manager.configure(plugin, self._prepared.plugin_options[plugin.name])
+            if plugin.name in prepared.plugin_options:
+                manager.configure(plugin, prepared.plugin_options[plugin.name])
         await node.start()
         if config.revocation.file is not None:
             # After the broker: what is revoked meanwhile comes as a note.
             self._revocation_file = RevocationFile(config.revocation.file)
             self._revocation_file.load(node.revocations)
-        for name, (cls, options) in self._prepared.authenticators.items():
-            self._ways[name] = await self._begin(f"way {name!r} to authenticate", cls, options)
+        for name, (cls, options) in prepared.authenticators.items():
+            self._ways[name] = await parts.begin(f"way {name!r} to authenticate", cls, options)
         await manager.start(node)
-        routes = [await self._route(index) for index in range(len(config.routes))]
-        blueprints = [health_blueprint(node), *manager.blueprints(node)]
-        access = self._access(sessions=admin is not None) if config.api.enabled else None
-        operators = [] if access is None else [self._api(access)]
-        operators += self._metrics(routes, access)
+        routes = [
+            await make_route(entry, choices, node, parts, self._ways, self._tap)
+            for entry, choices in zip(config.routes, prepared.handlers, strict=True)
+        ]
+        blueprints = list(client_blueprints(prepared, node, self._ways))
+        access = make_access(prepared, node, self._ways, key, apart=admin is not None)
+        self.figures = make_figures(node, routes, config, policies, self._under_way, self._share)
+        operators = list(
+            operator_blueprints(prepared, node, policies, access, self._revocation_file, self.figures)
+        )
         about = About(node, config.broker.type, self._slot)
         read = None if self.figures is None else self.figures.read
         # Also where no operator can come: they may look from another node.
         Looking(node, routes, about, read).begin()
         self._feed = Feed(node, about, read)
         self._feed.start()
-        blueprints += self._tickets()
         if admin is None:
             blueprints += operators
-        self.app = build_sanic(config, routes, blueprints, self._log)
+        self.app = build_sanic(config, routes, blueprints, log)
         renewal = Renewal({route.name: route.authenticators for route in routes}, manager.admission())
         node.renew = renewal.judge
         self._listener = Listener(node, self.app, listen, manager.admission(), bound)
@@ -233,109 +200,10 @@ class Gateway:
         where = (
             {"host": listen.host, "port": self.port} if listen.unix is None else {"unix": str(listen.unix)}
         )
-        self._log.info("started", **where, routes=len(routes))
-
-    def _make_node(self) -> Node:
-        name = node_name()
-        self._log = self._log.bind(node=name)
-        history_of = self._policies.history if self._policies.any_history else no_history
-        try:
-            broker = self._around_broker(make_broker(self._prepared, name, self._log, history_of))
-        except Exception as exc:
-            raise PartStartError(f"broker {self._prepared.config.broker.type!r}", exc) from exc
-        whole = self._prepared.config
-        node = Node(
-            broker,
-            self._log,
-            policy=self._policies.overflow,
-            name=name,
-            clock=self._clock,
-            history_of=history_of,
-            presence_of=self._policies.presence if self._policies.any_presence else no_presence,
-        )
-        self._key = resume_key(whole)
-        node.resuming.tokens = ResumeTokens(self._key.encode(), whole.resume.seconds, node.now)
-        config = whole.broker
-        if not isinstance(config, PluginBrokerConfig):
-            node.idempotency_seconds = config.idempotency_seconds
-        node.needs_broker = isinstance(config, LinkedBrokerConfig) and config.required
-        return node
-
-    def _access(self, *, sessions: bool) -> ApiAccess:
-        config = self._prepared.config
-        tokens, seconds = config.api.active_tokens, config.admin.session_seconds
-        return ApiAccess(
-            self.node,
-            config.api,
-            [(name, self._ways[name]) for name in config.api.authenticate],
-            self._prepared.plugins.admission(),
-            client_finder(config.admin.listen(config.listen) if sessions else config.listen),
-            config.listen.opening_timeout_seconds,
-            Sessions(tokens, session_key(self._key), seconds, self.node.now) if sessions else None,
-        )
-
-    def _api(self, access: ApiAccess) -> Blueprint:
-        config = self._prepared.config
-        calls = Calls(
-            self.node,
-            revocation_seconds=config.revocation.seconds,
-            leeway_seconds=config.authentication.longest_leeway_seconds,
-            keep=None if self._revocation_file is None else self._revocation_file.keep,
-        )
-        inside = look_inside(self._prepared, self.node, self._policies)
-        return api_blueprint(inside, calls, access, max_body_bytes=config.api.max_body_bytes)
-
-    def _metrics(self, routes: list[Route], access: ApiAccess | None) -> Iterator[Blueprint]:
-        config = self._prepared.config
-        templates = [group for route in config.routes for group in route.groups]
-        self.node.hub.pattern_of = GroupPatterns(self._policies, templates).of
-        if config.metrics.enabled:
-            self.figures = ProcessFigures(self.node, routes, config, self._under_way)
-            self.figures.share = self._share
-            if config.metrics.public or access is not None:
-                yield metrics_blueprint(self.figures.gather, None if config.metrics.public else access)
+        log.info("started", **where, routes=len(routes))
 
     def _under_way(self) -> int:
         return 0 if self._listener is None else self._listener.under_way
-
-    def _tickets(self) -> Iterator[Blueprint]:
-        config = self._prepared.config
-        ticket = config.authentication.ticket
-        if ticket is not None:
-            yield ticket_blueprint(
-                self.node,
-                ticket,
-                [(name, self._ways[name]) for name in ticket.authenticate],
-                routes={str(route.name) for route in config.routes if "ticket" in route.authenticate},
-                client=client_finder(config.listen),
-                by_cookie=config.takes_cookies(ticket),
-                seconds=config.listen.opening_timeout_seconds,
-            )
-
-    async def _route(self, index: int) -> Route:
-        config = self._prepared.config.routes[index]
-        handlers: list[tuple[str, Handler[Any]]] = []
-        plugins: dict[str, str] = {}
-        for choice in self._prepared.handlers[index]:
-            what = f"handler {choice.name!r} of route {config.name!r}"
-            handlers.append((choice.name, await self._begin(what, choice.handler, choice.options)))
-            plugins[choice.name] = choice.plugin
-        origins = OriginPolicy.from_config(config.allowed_origins, missing=config.allow_missing_origin)
-        ways = tuple((name, self._ways[name]) for name in config.authenticate)
-        guards = {name: self.node.guards.of(plugin) for name, plugin in plugins.items()}
-        return Route(
-            config, Dispatch(handlers, plugins, guards=guards), origins, ways, self._log, tap=self._tap
-        )
-
-    async def _begin(self, what: str, cls: type[PartType], options: BaseModel) -> PartType:
-        """Make a handler or a way, and have it start."""
-        try:
-            part = cls(options)
-            await _finish(part.on_start(self.node))
-        except Exception as exc:
-            raise PartStartError(what, exc) from exc
-        self._started.append((what, part))
-        return part
 
     async def stop(
         self,
@@ -377,11 +245,7 @@ class Gateway:
     async def _end(self) -> None:
         """End plugins, handlers and the node, as far as they have begun."""
         node = self.node
-        for what, part in reversed(self._started):
-            try:
-                await _finish(part.on_stop())
-            except Exception as exc:  # noqa: BLE001 - a plugin's code at the end: reported, and the others follow
-                self._log.error("part_stop_failed", part=what, exc_info=exc)
+        await self._parts.stop()
         await self._prepared.plugins.stop(node)
         if self._warnings is not None:
             self._warnings.close()
@@ -396,8 +260,3 @@ class Gateway:
         if self._sockets is not None:
             self._sockets.remove()
         await node.stop()
-
-
-async def _finish(result: Any) -> None:
-    if isawaitable(result):
-        await result

@@ -20,25 +20,26 @@ _BROKER_UP = "gateway_broker_up"
 
 def tell_status_of(supervisor: Supervisor) -> dict[str, Any]:
     """Give the state of a gateway: its workers, their connections, its broker, and the last reload."""
-    config = supervisor.served.config
+    generations = supervisor.generations
+    config = generations.served.config
     listen = config.listen
-    current = supervisor.generation
+    current = generations.current
     workers = []
-    for generation in (*supervisor.former, *(() if current is None else (current,))):
+    for generation in (*generations.former, *(() if current is None else (current,))):
         workers += [_worker(slot, one, leaving=generation.leaving) for slot, one in generation.workers]
     counts = [one["connections"] for one in workers if one["connections"] is not None]
     ups = [one.pop("broker_up") for one in workers]
     up = None if None in ups or not ups else all(ups)
-    last = supervisor.last_reload
+    last = generations.last_reload
     return {
         "pid": os.getpid(),
         "version": gateway.__version__,
-        "file": str(supervisor.served.path.absolute()),
+        "file": str(generations.served.path.absolute()),
         "since": supervisor.started_at,
         "state": "starting" if current is None else "stopping" if current.leaving else "serving",
         "address": str(listen.unix) if listen.unix is not None else f"{listen.host} port {supervisor.port}",
         "connections": sum(counts) if counts or not workers else None,
-        "broker": {"type": config.broker.type, "embedded": supervisor.embedded is not None, "up": up},
+        "broker": {"type": config.broker.type, "embedded": supervisor.embedding.server is not None, "up": up},
         "workers": workers,
         "last_reload": None if last is None else last.to_plain(),
     }
