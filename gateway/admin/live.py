@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from gateway.broker.contract import BrokerUnavailableError, MessageTooBigError, Publication
 from gateway.config.models import Overflow, RouteConfig
 from gateway.core.dispatch import Dispatch
 from gateway.core.groups import ADMIN
 from gateway.core.identity import Identity
+from gateway.core.note_form import NodeName, NoteForm
 from gateway.core.route import Route
 from gateway.observe.families import FAMILIES
 from gateway.observe.gathered import to_plain
@@ -41,7 +42,13 @@ _SECONDS: Final = 1.0
 _BEATS_TO_WATCH: Final = 2
 _WATCHED_SECONDS: Final = 5.0
 _MOST_CONNECTIONS: Final = 50
-_LONGEST_NAME: Final = 200
+
+
+class _Watch(NoteForm, strict=True):
+    """A node's word that somebody looks."""
+
+    order: Literal["watch"]
+    node: NodeName
 
 
 class Feed:
@@ -104,9 +111,7 @@ class Feed:
         Raises:
             ValueError: If it is none.
         """
-        node = note.get("node")
-        if note.keys() != {"order", "node"} or not isinstance(node, str) or len(node) > _LONGEST_NAME:
-            raise ValueError("not a note of watching")
+        node = _Watch.read(note, "a note of watching").node
         self._watched_until = self._node.loop.time() + _WATCHED_SECONDS
         if self._timer is None:
             self._timer = self._node.every(_SECONDS, self._tick)

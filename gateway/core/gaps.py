@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-import pydantic
 from pydantic import Field
 
 from gateway.core.envelope import gap_envelope
+from gateway.core.note_form import NoteForm
 from gateway.protocol.close_codes import PUBLICATIONS_MISSED
 
 if TYPE_CHECKING:
@@ -21,10 +21,8 @@ _AT_ONCE: Final = 200  # members in one turn of the loop: 2 ms
 _REASON: Final = "publications may be missing"
 
 
-class _Lost(pydantic.BaseModel):
+class _Lost(NoteForm, strict=True):
     """A broker's word that publications may not have been kept."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
     order: Literal["lost"]
     groups: list[Annotated[str, Field(max_length=4096)]] = Field(max_length=1000)
@@ -58,10 +56,7 @@ class Gaps:
         Raises:
             ValueError: If it is none.
         """
-        try:
-            lost = _Lost.model_validate(dict(note))
-        except (TypeError, ValueError):
-            raise ValueError("not a note of lost publications") from None
+        lost = _Lost.read(note, "a note of lost publications")
         trackers = self._node.trackers
         groups = [group for group in self._node.hub.groups if trackers.get(group) is not None]
         if lost.groups:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
-import pydantic
 from pydantic import Field, JsonValue
 
 from gateway.broker.contract import BrokerUnavailableError, MessageTooBigError
+from gateway.core.note_form import NodeName, NoteForm
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -25,7 +25,6 @@ _AT_ONCE: Final = 100  # entries in one note: some 50 KB
 _MOST_ENTRIES: Final = 10_000  # of one node in one answer
 _MOST_UNDER_WAY: Final = 50
 
-_Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Entry: TypeAlias = "dict[str, JsonValue]"
 
 
@@ -59,27 +58,23 @@ class Answers(NamedTuple):
     complete: bool
 
 
-class _Question(pydantic.BaseModel):
+class _Question(NoteForm, strict=True):
     """A node's question to all."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
-
     order: Literal["ask"] = "ask"
-    node: _Name
+    node: NodeName
     number: int
-    subject: _Name
+    subject: NodeName
     details: _Entry
 
 
-class _Part(pydantic.BaseModel):
+class _Part(NoteForm, strict=True):
     """A part of a node's answer."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
-
     order: Literal["answer"] = "answer"
-    to: _Name
+    to: NodeName
     number: int
-    node: _Name
+    node: NodeName
     entries: Annotated[list[_Entry], Field(max_length=_AT_ONCE)]
     facts: dict[str, int]
     last: bool
@@ -184,10 +179,7 @@ class Inquiries:
         Raises:
             ValueError: If it is none.
         """
-        try:
-            question = _Question.model_validate(dict(note))
-        except (TypeError, ValueError):
-            raise ValueError("not a question") from None
+        question = _Question.read(note, "a question")
         if question.node != self._node.name:
             if question.subject not in self.subjects:
                 return 0  # one of a newer gateway
@@ -249,10 +241,7 @@ class Inquiries:
         """
         if note.get("to") != self._node.name:
             return 0
-        try:
-            part = _Part.model_validate(dict(note))
-        except (TypeError, ValueError):
-            raise ValueError("not an answer") from None
+        part = _Part.read(note, "an answer")
         waiting = self._waiting.get(part.number)
         if waiting is not None:
             waiting.take(part)

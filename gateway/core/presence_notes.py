@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
-import pydantic
 from pydantic import AfterValidator, Field
 
 from gateway.broker.contract import BrokerUnavailableError, MessageTooBigError
 from gateway.core.neighbours import BEAT_SECONDS, TELL_SECONDS, Neighbours
+from gateway.core.note_form import NodeName, NoteForm
 from gateway.core.presence import NOTHING, is_user, plain_copy
 
 if TYPE_CHECKING:
@@ -46,13 +46,11 @@ Entry: TypeAlias = "tuple[str, str, int, float, float, Mapping[str, Any], Mappin
 it left for good), since when it is here, and the stamp of what follows: its claims and details."""
 
 
-class _Presence(pydantic.BaseModel):
+class _Presence(NoteForm):
     """A node's word about its members."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
-
     order: str
-    node: str = Field(min_length=1, max_length=200)
+    node: NodeName
     number: int = Field(ge=1)
     """Of the note: one more than that of the node's last one, so that a lost one is noticed."""
     asks: str = Field(default="", max_length=200)
@@ -251,10 +249,7 @@ class PresenceNotes:
         """
         if note.get("node") == self._node.name:
             return 0
-        try:
-            said = _Presence.model_validate(dict(note))
-        except (TypeError, ValueError):
-            raise ValueError("not a note of presence") from None
+        said = _Presence.read(note, "a note of presence")
         if said.leaves:
             self._others.drop(said.node)
             return 0

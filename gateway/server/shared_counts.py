@@ -6,11 +6,11 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
-import pydantic
 from pydantic import Field
 
 from gateway.broker.contract import BrokerUnavailableError, MessageTooBigError
 from gateway.core.neighbours import BEAT_SECONDS, TELL_SECONDS, Neighbours
+from gateway.core.note_form import NodeName, NoteForm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,13 +28,11 @@ _MOST_COUNTS: Final = 200_000  # of one node
 _Name = Annotated[str, Field(max_length=512)]
 
 
-class _Counts(pydantic.BaseModel):
+class _Counts(NoteForm):
     """A node's word about its counts."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", hide_input_in_errors=True)
-
     order: Literal["counts"] = "counts"
-    node: str = Field(min_length=1, max_length=200)
+    node: NodeName
     asks: bool = False
     """Whether the node wants to be told all counts of the others."""
     anew: bool = False
@@ -108,10 +106,7 @@ class SharedCounts:
         Raises:
             ValueError: If it is none; nothing has changed then.
         """
-        try:
-            said = _Counts.model_validate(dict(note))
-        except (TypeError, ValueError):
-            raise ValueError("not a note of counts") from None
+        said = _Counts.read(note, "a note of counts")
         if said.node == self._node.name:
             return 0
         if said.leaves:
