@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+
+PATIENCE_SECONDS = 15
 
 
 def pytest_asyncio_loop_factories(
@@ -29,3 +31,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
     if report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, and no test of the suite may be: {report.longrepr}"
+
+
+@pytest.fixture
+def until() -> Callable[..., Awaitable[None]]:
+    """Give a function that waits until a condition holds, or fails after so many seconds."""
+
+    async def until(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.002)
+
+    return until

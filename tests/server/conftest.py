@@ -249,18 +249,6 @@ def plugin() -> Callable[..., object]:
 
 
 @pytest.fixture
-def until() -> Callable[..., Awaitable[None]]:
-    """Give a function that waits until a condition holds."""
-
-    async def until(condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition():
-                await asyncio.sleep(0.002)
-
-    return until
-
-
-@pytest.fixture
 def pending() -> Callable[[Served], int]:
     """Give a function that counts the deadlines that run in a node."""
 

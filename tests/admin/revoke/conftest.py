@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from gateway import Handler, Refused
 from gateway.testing import serve
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -125,18 +124,6 @@ def start(http: ClientSession, tmp_path: Path) -> Callable[..., AbstractAsyncCon
 def give_issue() -> Callable[..., str]:
     """Give a function that makes a JWT."""
     return issue
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
-    """Give a function that waits for a condition."""
-
-    async def until(condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition():
-                await asyncio.sleep(0.005)
-
-    return until
 
 
 @pytest.fixture

@@ -159,18 +159,6 @@ def token() -> str:
 
 
 @pytest.fixture
-def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
-    """A function that waits until a condition holds."""
-
-    async def until(condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition():
-                await asyncio.sleep(0.002)
-
-    return until
-
-
-@pytest.fixture
 def refused() -> Callable[..., Awaitable[str]]:
     """A function that opens a connection which is refused, exactly so; it gives the detail in the log."""
 

@@ -221,15 +221,3 @@ def say() -> Callable[..., Awaitable[Any]]:
             return json.loads(await client.recv())
 
     return say
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
-    """Give a function that waits for a condition."""
-
-    async def until(condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition():
-                await asyncio.sleep(0.002)
-
-    return until

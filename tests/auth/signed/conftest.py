@@ -249,18 +249,6 @@ def serve_who(serve_gateway: Callable[..., Awaitable[Served]]) -> Callable[..., 
     return serve_who
 
 
-@pytest.fixture
-def until() -> Callable[..., Awaitable[None]]:
-    """Give a function that waits until a condition holds."""
-
-    async def until(condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition():
-                await asyncio.sleep(0.002)
-
-    return until
-
-
 class KeyServer:
     """A server on which an issuer of the test publishes its keys, well or not.
 
