@@ -147,8 +147,15 @@ class Backlog:
             self.answered(keep, BrokerUnavailableError("not connected") if keep.position_wanted else None)
         return unproved
 
-    def close(self) -> None:
-        """Answer everything: nothing will be sent any more."""
+    def close(self) -> tuple[int, int]:
+        """Answer everything: nothing will be sent any more.
+
+        Returns:
+            How many publications waited of which nobody is told by their answer, and how many were on their
+            way.
+        """
+        waited = sum(not keep.lost and not keep.position_wanted for keep in self._waiting)
+        under_way = sum(not keep.lost for keep in self._under_way)
         self._waiting.clear()
         self._marked.clear()
         self._under_way.clear()
@@ -158,3 +165,4 @@ class Backlog:
                 answer.set_exception(BrokerUnavailableError("stopped"))
         self._answers.clear()
         self.idle.set()
+        return waited, under_way

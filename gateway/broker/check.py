@@ -12,7 +12,14 @@ from gateway.broker.nats.credentials import read_credentials, read_seed
 from gateway.broker.nats.link import NatsLink
 from gateway.broker.tls import show_certificate, trusting_context
 from gateway.broker.valkey.link import ValkeyLink
-from gateway.config import LinkedBrokerConfig, NatsBrokerConfig, Severity, ValkeyBrokerConfig, check_end
+from gateway.config import (
+    LinkedBrokerConfig,
+    NatsBrokerConfig,
+    Severity,
+    ValkeyBrokerConfig,
+    check_authorities,
+    check_end,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +39,8 @@ def check_broker_files(loaded: Loaded) -> Iterator[Problem]:
                 read()
             except FileFaultError as fault:
                 yield loaded.problem(("broker", *fault.key), fault.file_fact)
+        if config.tls is not None:
+            yield from check_authorities(loaded, ("broker", "tls", "ca"), config.tls.ca)
         if config.tls is not None and config.tls.certificate is not None:
             yield from check_end(loaded, ("broker", "tls", "certificate"), config.tls.certificate)
 

@@ -175,8 +175,8 @@ class BrokerStatus:
     """Since when publications may have been missed, told with the last gap: the last proof before it. What
     other nodes could not send, they have not published to groups with history: then it is the gap's time."""
     dropped: Counter[str] = field(default_factory=Counter)
-    """Arrived messages that were thrown away, by reason: `junk`, `too_big`, `version`, and `own`, echoes of
-    what this node has sent."""
+    """Arrived messages that were thrown away, by reason: `junk`, `too_big`, `version`; `late`, which came
+    through a node's former link behind what came through its next one; `own`, echoes of what it has sent."""
 
     def is_down(self, now: float) -> bool:
         """Tell whether the last proof is too old, or there was none yet."""
@@ -203,20 +203,27 @@ class Broker(Protocol):
     those of one publisher in order, whatever groups they went to. Members on the publisher's own node get
     them at once, whether there is a connection to the carrier or not. A node that may have missed something
     is told so by `on_gap`: after it has lost its connection and has another, or its place with a carrier
-    that would not wait for it, or when another node could not send all it had. A lost connection is made
-    anew for ever, with every subscription.
+    that would not wait for it, when another node could not send all it had, and when what another node sends
+    all the time shows that some has not arrived, though every connection is good. A lost connection is made
+    anew for ever, with every subscription. Publications that are still brought of a publisher's former
+    connection, behind what came through its next one, are dropped, and a gap is told of them; notes are
+    handed over however late they come.
 
     A group that keeps history is another matter. The engine gives each of its publications an offset and
     keeps it, in one step, and every node gets it from the engine in the order of the offsets, the publisher's
     own too. While there is no connection they wait to be sent, as many as have room. Of those that were on
     their way when a connection ended it is unknown whether they are kept: all nodes get the note
     `{"order": "lost", "groups": [...]}` that names their groups, and in each of these histories a publication
-    that says `lost` comes before the node's next one, for whoever does not get the note.
+    that says `lost` comes before the node's next one, for whoever does not get the note. What a node cannot
+    read of a history is `lost` for it, at its place.
 
-    Not promised: an order between what a network holds back of a connection that has ended and what goes
-    through the next one, that a publication arrives when the carrier or a connection to it fails, that one
-    arrives that was sent while a subscription was on its way, an order between publishers, or between groups
-    of which one keeps history, and storage of what groups without history get.
+    Not promised: that a publication arrives when the carrier or a connection to it fails, that one arrives
+    that was sent while a subscription was on its way, an order between publishers, or between groups of which
+    one keeps history, and storage of what groups without history get. In a history, what the engine gets late
+    of a connection that has ended stands behind what went through the next one, for all nodes alike. That is
+    as good as shut out: the system sends nothing more of such a connection, and an engine that can end it is
+    told to. What is left is a connection that something in between ends and goes on with, to an engine that
+    cannot, and what an engine that had been stopped has in its own buffers.
 
     All methods are called on the node's event loop, and none but `start`, `stop`, `claim`, `store` and
     `history` waits.

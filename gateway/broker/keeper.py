@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.broker.contract import BrokerStatus, OnGap
     from gateway.broker.link import Keep, Link, MakeLink, Receive
     from gateway.broker.losses import Losses
+    from gateway.broker.misses import Misses
     from gateway.broker.outbox import Outbox
     from gateway.broker.subscriptions import Subscriptions
     from gateway.config import LinkedBrokerConfig
@@ -50,6 +51,7 @@ class Keeper:
         backlog: What is sent to be kept.
         losses: Told of what may not have been kept.
         subscriptions: What every link has to ask for.
+        misses: Told of each link, before it is subscribed to.
         fixed: Channels that every link has to ask for besides; the first is the probe's.
         make_link: Makes a link.
         changed: Gets the link when one is proved good, and `None` when it has ended.
@@ -64,6 +66,7 @@ class Keeper:
         backlog: Backlog,
         losses: Losses,
         subscriptions: Subscriptions,
+        misses: Misses,
         fixed: tuple[str, ...],
         make_link: MakeLink,
         changed: Callable[[Link | None], None],
@@ -75,6 +78,7 @@ class Keeper:
         self._backlog = backlog
         self._losses = losses
         self._subscriptions = subscriptions
+        self._misses = misses
         self._fixed = fixed
         self._make_link = make_link
         self._changed = changed
@@ -150,6 +154,7 @@ class Keeper:
         while True:
             url = self._urls[tries % len(self._urls)]
             tries += 1
+            self._outbox.begin_link(tries)
             link = self._make_link(url, receive)
             try:
                 await until_one_ends(_ending(link), self._serve(link, url, on_gap))
@@ -167,6 +172,7 @@ class Keeper:
     async def _serve(self, link: Link, url: str, on_gap: OnGap) -> None:
         async with asyncio.timeout(self._config.connect_timeout_seconds):
             await link.open()
+            self._misses.begin_link()
             await link.subscribe([*self._fixed, *self._subscriptions.take_all()])
         await self._prove(link)
         self._up(link, url)
@@ -227,7 +233,8 @@ class Keeper:
     def _count_unproved(self, kept: list[Keep]) -> int:
         """Have all nodes told of what may have been kept, or not; give how many that is."""
         lost = [keep for keep in kept if not keep.lost]
-        self._losses.add({keep.group for keep in lost})
+        # The marks have to be there before there is a link again, through which more is sent.
+        self._losses.add({keep.group for keep in lost}, at_once=self._link is None)
         for keep in kept:
             if keep.lost:
                 self._losses.mark(keep.group)  # once more: twice does no harm
@@ -282,20 +289,23 @@ class Keeper:
     async def _prove(self, link: Link) -> None:
         """Send a probe through the engine to this node, and wait for it.
 
-        When it is back, everything that was sent before it has reached the engine.
+        When it is back, everything that was sent before it has reached the engine. A beat goes with it, by
+        which other nodes see whether they get what this one sends.
         """
         self._probes += 1
         self._answer = self._loop.create_future()
         asked_at = time.perf_counter()  # uvloop's clock counts milliseconds
-        sent = self._sent
+        beat = self._outbox.beat()
+        sent, number = self._sent, self._outbox.number
         limit = self._config.probe_timeout_seconds
         try:
             async with asyncio.timeout(limit):
-                await link.send([(self._fixed[0], self._probe())])
+                await link.send([beat, (self._fixed[0], self._probe())])
                 await self._answer
         except TimeoutError:
             raise LinkError(f"no answer to a probe in {limit:g} seconds") from None
         self._proved = sent
+        self._outbox.prove(number)
         self._status.proved_at = self._loop.time()
         self._status.round_trip_seconds = time.perf_counter() - asked_at
 

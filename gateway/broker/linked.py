@@ -12,11 +12,13 @@ from gateway.broker.contract import (
     BrokerUnavailableError,
     History,
     MessageTooBigError,
+    Publication,
     no_history,
 )
 from gateway.broker.keeper import Keeper
 from gateway.broker.link import Keep
 from gateway.broker.losses import Losses
+from gateway.broker.misses import Misses
 from gateway.broker.outbox import BATCH_BYTES, Outbox
 from gateway.broker.subscriptions import Subscriptions
 from gateway.broker.wire import Wire, WireError
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
         Note,
         Notified,
         OnGap,
-        Publication,
     )
     from gateway.broker.link import Found, Link, MakeLink, Place
     from gateway.config import LinkedBrokerConfig
@@ -84,6 +85,7 @@ class LinkedBroker:
         self._backlog = Backlog(config.send_buffer_bytes, self._refused)
         self._losses = Losses(self._loop, self.notify, self._tell_of_any_loss, self._mark_loss)
         self._subscriptions = Subscriptions(self._loop, self._channels, self._outbox.filled.set)
+        self._misses = Misses(config, self.status, self._tell_gap, log)
         fixed = (self._channels.probe, self._channels.notices)
         self._keeper = Keeper(
             config,
@@ -92,6 +94,7 @@ class LinkedBroker:
             self._backlog,
             self._losses,
             self._subscriptions,
+            self._misses,
             fixed,
             make_link,
             self._limit,
@@ -119,11 +122,17 @@ class LinkedBroker:
             raise BrokerUnavailableError(trouble)
 
     async def stop(self) -> None:
-        """Send what waits, for a short time, and disconnect."""
+        """Send what waits, for a short time, and disconnect; count what could not be sent."""
         self._deliver = self._notified = self._on_gap = None
         self._subscriptions.close()
+        self._misses.close()
         await self._keeper.stop()
-        self._backlog.close()
+        waited, unproved = self._backlog.close()
+        lost = waited + self._outbox.cut()
+        if lost or unproved:
+            self.status.publications_lost += lost
+            self.status.publications_unproved += unproved
+            self._log.warning("broker_stop_incomplete", lost=lost, unproved=unproved)
         self._losses.close()
 
     def subscribe(self, group: str) -> None:
@@ -182,12 +191,12 @@ class LinkedBroker:
         """
         if self._notified is None:
             return 0
-        message = self._wire.note(note)
-        self._check_size(len(message))
-        if not self._outbox.has_room_for_notice(len(message)):
+        packed = self._wire.pack_note(note)
+        self._check_size(len(packed) + self._wire.notice_overhead)
+        if not self._outbox.has_room_for_notice(len(packed)):
             raise BrokerUnavailableError("too many notes wait to be sent")
         about = self._notified(note)
-        self._outbox.add_notice(message)
+        self._outbox.add_notice(packed)
         return about
 
     def _check_size(self, size: int) -> None:
@@ -277,13 +286,16 @@ class LinkedBroker:
             return await link.history(group, self._subscriptions.channel_of(group), policy, since, limit)
 
         found = await self._in_time(ask)
-        publications = []
-        for place, data in found.messages:
-            try:
-                publications.append(self._wire.read_kept(data, group, place))
-            except WireError as exc:
-                self._drop(exc, data)  # which shows: the next one names it as the one before
-        return History(tuple(publications), found.newest, found.floor, found.whole)
+        publications = tuple(self._read_kept(data, group, place) for place, data in found.messages)
+        return History(publications, found.newest, found.floor, found.whole)
+
+    def _read_kept(self, data: bytes, group: str, place: Place) -> Publication:
+        """Read what the engine has kept; what cannot be read is one that is lost here, at its place."""
+        try:
+            return self._wire.read_kept(data, group, place)
+        except WireError as exc:
+            self._drop(exc, data)
+            return Publication(group, "", None, None, *place, lost=True)
 
     def _refused(self, keep: Keep, error: BrokerUnavailableError) -> None:
         if keep.lost:
@@ -298,6 +310,9 @@ class LinkedBroker:
 
     def _tell_of_any_loss(self) -> None:
         self._outbox.note_loss()
+        self._tell_gap()
+
+    def _tell_gap(self) -> None:
         if self._on_gap is not None:
             self._on_gap()
 
@@ -312,7 +327,8 @@ class LinkedBroker:
             elif channel == self._channels.probe:
                 self._keeper.answered(data)
             elif self._wire.is_own(data):
-                self.status.dropped["own"] += 1
+                if not self._wire.is_beat(data):  # these come all the time
+                    self.status.dropped["own"] += 1
             elif channel == self._channels.notices:
                 self._take_notice(data)
             else:
@@ -328,7 +344,11 @@ class LinkedBroker:
         group = self._subscriptions.group_of(channel)
         if group is None or self._deliver is None:
             return  # left a moment ago
-        publication = self._wire.read_kept(data, group, place)
+        if place.offset < 1:
+            raise WireError("junk")
+        publication = self._read_kept(data, group, place)
+        if publication.lost and (self._history_of is None or self._history_of(group) is None):
+            return  # for other nodes the group keeps history, and for this one not
         try:
             self._deliver(publication)
         except Exception as exc:  # noqa: BLE001 - the link does not end by it
@@ -338,18 +358,26 @@ class LinkedBroker:
         group = self._subscriptions.group_of(channel)
         if group is None or self._deliver is None:
             return  # left a moment ago
-        for publication in self._wire.read_publications(data, group):
+        arrived = self._wire.read_publications(data, group)
+        if self._misses.is_late(arrived.node, arrived.link):
+            self.status.dropped["late"] += 1
+            return
+        for publication in arrived.publications:
             try:
                 self._deliver(publication)
             except Exception as exc:  # noqa: BLE001 - neither the others in the message nor the link end by it
                 self._complain("broker_delivery_failed", exc_info=exc)
 
     def _take_notice(self, data: bytes) -> None:
-        note = self._wire.read_notice(data)
-        if note is None and self._on_gap is not None:
+        notice = self._wire.read_notice(data)
+        note = notice.note
+        self._misses.hear(notice)
+        if note is None:
             self.status.blind_since = self._loop.time()
-            self._on_gap()
-        elif note is not None and self._notified is not None:
+            self._tell_gap()
+        elif isinstance(note, dict) and self._notified is not None:
+            # Not even one that comes late is left out: to revoke what is revoked does no harm, and not to do
+            # it would.
             try:
                 self._notified(note)
             except Exception as exc:  # noqa: BLE001 - what is no order, or finds no room, must not end the link

@@ -44,11 +44,15 @@ class Losses:
         self._groups: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, groups: Iterable[str]) -> None:
-        """Have it told that these groups may have lost something."""
+    def add(self, groups: Iterable[str], *, at_once: bool = False) -> None:
+        """Have it told that these groups may have lost something; `at_once` in the next turn of the loop."""
         self._groups.update(groups)
-        if self._groups and self._timer is None:
-            self._timer = self._loop.call_later(_GATHER_SECONDS, self.tell)
+        if not self._groups:
+            return
+        if at_once:
+            self.close()
+        if self._timer is None:
+            self._timer = self._loop.call_later(0 if at_once else _GATHER_SECONDS, self.tell)
 
     def tell(self) -> None:
         """Tell it now."""

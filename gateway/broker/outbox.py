@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from gateway.broker.wire import BEAT, LOSS
+
 if TYPE_CHECKING:
     from gateway.broker.channels import Channels
     from gateway.broker.wire import Wire
@@ -26,7 +28,7 @@ class _Entry:
     Args:
         channel: Where it goes.
         packed: Publications of one group; `None` for a notice.
-        notice: The notice; `None` for one that tells of a loss.
+        notice: The packed notice; `None` for one that tells of a loss.
         size: Bytes that it takes, about.
     """
 
@@ -77,6 +79,9 @@ class Outbox:
         self._notice_bytes = 0
         self.batch_bytes = BATCH_BYTES
         """Most bytes of packed publications that share a message."""
+        self._number = 0
+        self._previous = 0
+        self._owed = 0  # up to this number whoever gets the next link's notices must have had them
         self.filled = asyncio.Event()
         """Set while something waits. Others may set it to have the sender look."""
 
@@ -113,7 +118,7 @@ class Outbox:
         return True
 
     def add_notice(self, notice: bytes) -> None:
-        """Add a notice, for which there must be room. It stays until it is sent."""
+        """Add a packed notice, for which there must be room. It stays until it is sent."""
         self._notice_bytes += len(notice)
         self._entries.append(_Entry(self._notices, None, notice, len(notice)))
         self.filled.set()
@@ -145,9 +150,37 @@ class Outbox:
                 self._bytes -= entry.size
                 batch.publications += len(entry.packed)
                 batch.messages.append((entry.channel, self._wire.publications(entry.packed)))
-            elif entry.notice is not None:
-                self._notice_bytes -= entry.size
-                batch.messages.append((entry.channel, entry.notice))
             else:
-                batch.messages.append((entry.channel, self._wire.loss()))
+                self._notice_bytes -= entry.size
+                batch.messages.append(self._notice(LOSS if entry.notice is None else entry.notice))
+                self._owed = self._number
         return batch
+
+    def _notice(self, packed: bytes) -> tuple[str, bytes]:
+        self._number += 1
+        previous, self._previous = self._previous, self._number
+        return self._notices, self._wire.notice(previous, self._number, packed)
+
+    # What shows to other nodes that nothing is missing: every notice has a number.
+
+    def begin_link(self, number: int) -> None:
+        """Go over to another link.
+
+        Whoever lacks a notice that went through the former one sees it by the first that goes through this
+        one; but for beats that were on their way at the end, which are no loss.
+        """
+        self._wire.begin_link(number)
+        self._previous = self._owed
+
+    def beat(self) -> tuple[str, bytes]:
+        """Make the notice that says nothing but that this node lives, to be sent at once."""
+        return self._notice(BEAT)
+
+    @property
+    def number(self) -> int:
+        """The number of the last notice that was taken to be sent."""
+        return self._number
+
+    def prove(self, number: int) -> None:
+        """Take notice that the engine has every notice up to a number."""
+        self._owed = max(self._owed, number)

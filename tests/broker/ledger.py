@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LATE_SECONDS = 10.0
+LATE_SECONDS = 1.0
 """For how long a word may come after the hole that it is about: it goes another way than publications."""
 
 
@@ -30,6 +31,22 @@ class Hole(NamedTuple):
     seen_at: float
 
 
+class Late(NamedTuple):
+    """A number that came once, and behind a later one.
+
+    Args:
+        group: The group.
+        publisher: The publisher's name.
+        number: The number.
+        fault: What stands of it among the faults.
+    """
+
+    group: str
+    publisher: str
+    number: int
+    fault: str
+
+
 class Ledger:
     """What one client was given, by group and publisher.
 
@@ -44,6 +61,8 @@ class Ledger:
         """Numbers that did not come before others did."""
         self.faults: list[str] = []
         """What came twice, or out of order."""
+        self.late: list[Late] = []
+        """Of the faults, those that are out of order only."""
         self.words = 0
         """How often it was told that some may be missing."""
         self.taken = 0
@@ -60,10 +79,19 @@ class Ledger:
         if last is not None:
             if number <= last:
                 self.faults.append(f"{publisher} to {group}: {number} came after {last}")
+                self._look_late(group, publisher, number)
                 return
             if number > last + 1:
                 self.holes.append(Hole(group, publisher, last + 1, number - 1, now))
         self._last[group][publisher] = number
+
+    def _look_late(self, group: str, publisher: str, number: int) -> None:
+        late = Late(group, publisher, number, self.faults[-1])
+        if any(one[:3] == late[:3] for one in self.late):
+            return
+        for hole in self.holes:
+            if (hole.group, hole.publisher) == (group, publisher) and hole.first <= number <= hole.last:
+                self.late.append(late)
 
     def tell(self, group: str, now: float) -> None:
         """Take the word that publications to a group may be missing."""
@@ -87,16 +115,32 @@ class Ledger:
         """
         found = []
         for hole in self.holes:
-            words = [word for word in self._words[hole.group] if word <= hole.seen_at + LATE_SECONDS]
-            told_until = words[-1] if words else float("-inf")
+            words = self._words[hole.group]
             missing = []
             for number in range(hole.first, hole.last + 1):
                 published = published_at(hole.group, hole.publisher, number)
-                if published is not None and published > told_until:
-                    missing.append(number)
+                if published is None:
+                    continue
+                # The first word of those that came after the publication: the others came later still.
+                index = bisect_left(words, published)
+                if index == len(words) or words[index] > hole.seen_at + LATE_SECONDS:
+                    missing.append((number, words[index] - hole.seen_at if index < len(words) else None))
             if missing:
+                (first, late), (last, _) = missing[0], missing[-1]
+                word = "no word after" if late is None else f"the next word {late:.3f} seconds later"
                 found.append(
-                    f"{hole.publisher} to {hole.group}: {missing[0]} to {missing[-1]} at {hole.seen_at:.3f}, "
-                    f"the last word at {told_until:.3f}"
+                    f"{hole.publisher} to {hole.group}: {first} to {last} at {hole.seen_at:.3f}, {word}"
                 )
         return found
+
+    def latest(self, published_at: Callable[[str, str, int], float | None]) -> float:
+        """Give by how many seconds the latest word came after its hole; 0 if all came before."""
+        latest = 0.0
+        for hole in self.holes:
+            words = self._words[hole.group]
+            for number in range(hole.first, hole.last + 1):
+                published = published_at(hole.group, hole.publisher, number)
+                index = len(words) if published is None else bisect_left(words, published)
+                if index < len(words):
+                    latest = max(latest, words[index] - hole.seen_at)
+        return latest

@@ -9,6 +9,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from nats_server import NatsServer
+from thin_plugin import make_thin
 from valkey_server import ValkeyServer
 
 from gateway.broker.contract import HistoryPolicy, no_history
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 10
 
-KINDS = ("memory", "nats", "valkey")
-"""Every broker; the suite of the contract runs over all."""
+KINDS = ("memory", "plugin", "nats", "valkey")
+"""Every broker, and one that a plugin gives; the suite of the contract runs over all."""
 
 LINKED = ("nats", "valkey")
 """Those that connect nodes."""
@@ -163,6 +164,8 @@ def make_side(
     """
     if kind == "memory":
         return Side(lambda _: MemoryBroker(history_of, options.get("idempotency_seconds", 120)))
+    if kind == "plugin":
+        return Side(lambda log: make_thin(name, log, history_of, options.get("idempotency_seconds", 120)))
     settings = {"probe_interval_seconds": 0.02, "probe_timeout_seconds": 4, "type": kind, **options}
     settings.setdefault("prefix", secrets.token_hex(4))
     if "urls" not in settings:

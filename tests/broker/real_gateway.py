@@ -32,6 +32,8 @@ _SOURCE = """
                 figures = {
                     "pid": os.getpid(),
                     "tasks": len(asyncio.all_tasks()),
+                    "files": len(os.listdir("/proc/self/fd")) - 1,
+                    "connections": connection.node.metrics.connections,
                     "recoveries": dict(connection.node.metrics.recoveries),
                 }
                 connection.send(json.dumps(figures))

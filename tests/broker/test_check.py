@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,3 +87,13 @@ def test_all_of_them_are_told(problems: Callable[[str], list[str]]) -> None:
 def test_files_that_cannot_be_used(problems: Callable[[str], list[str]], broker: str, line: str) -> None:
     """Each is told at its place, and nothing of its content."""
     assert problems(broker) == [line]
+
+
+def test_an_authority_that_has_ended(problems: Callable[[str], list[str]], tmp_path: Path) -> None:
+    """No server of the broker is trusted by an authority that has ended."""
+    past = datetime.now(UTC) - timedelta(days=1)
+    ended = trustme.CA().issue_cert("ca.test", not_before=past - timedelta(days=9), not_after=past)
+    ended.cert_chain_pems[0].write_to_path(tmp_path / "ended.pem")
+    (line,) = problems("type: nats, tls: {ca: ended.pem}")
+    assert line.startswith("1:32: broker.tls.ca: certificate of ")
+    assert "has ended, on " in line

@@ -60,7 +60,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             folder = tmp_path / f"gateway-{secrets.token_hex(4)}"
             folder.mkdir()
             options.setdefault("handlers", {"talk": Talk})
-            text = f"broker: {{{broker}{', probe_interval_seconds: 0.05' * ('urls' in broker)}}}\n{ROUTES}"
+            text = f"broker: {{{broker}{', probe_interval_seconds: 0.2' * ('urls' in broker)}}}\n{ROUTES}"
             return await stack.enter_async_context(serve(folder, text, **options))
 
         yield start

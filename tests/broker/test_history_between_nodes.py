@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import secrets
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from nodes import LINKED, Side, some_history
+from nodes import LINKED, Side, some_history, until
 
 from gateway.broker.contract import Kept, Position, Publication
+from gateway.core.trackers import Trackers
+from gateway.observe.logs import make_logger
+from gateway.observe.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -135,3 +139,45 @@ async def test_a_node_without_members_receives_nothing(pair: tuple[Side, Side]) 
     assert len((await two.broker.history("other", None, 10)).publications) == 1
     await two.settled()
     assert two.nothing_more
+
+
+async def test_what_a_node_cannot_read_is_lost_to_it(make: MakeSide) -> None:
+    """At its place stands that it is: when it arrives, and when the history is read; it is counted."""
+    one, two = await make("one"), await make("two", max_message_bytes=2000)
+    two.join("news")
+    await two.settled()
+    for message in ("a", "x" * 3000, "b"):
+        await one.broker.store(Publication("news", message))
+    arrived = await two.next_ones(3)
+    assert [(one.message, one.lost) for one in arrived] == [("a", False), ("", True), ("b", False)]
+    assert arrived[2].previous == arrived[1].offset > arrived[0].offset
+    assert two.status.dropped["too_big"] == 1
+    history = await two.broker.history("news", arrived[0].offset, 10)
+    assert list(history.publications) == arrived[1:]
+    read = await one.broker.history("news", None, 10)
+    assert [len(one.message) for one in read.publications] == [1, 3000, 1]
+
+
+async def test_a_client_of_such_a_node_is_told(make: MakeSide) -> None:
+    """Members hear of a gap, and who resumes from before it is not recovered."""
+    one, two = await make("one"), await make("two", max_message_bytes=2000)
+    told: list[str] = []
+    handed: list[str | bytes] = []
+
+    def broadcast(publication: Publication) -> int:
+        handed.append(publication.message)
+        return 1
+
+    log = make_logger("error", "json", io.StringIO())
+    trackers = Trackers(two.broker, some_history, broadcast, told.append, Metrics(), log)
+    two.broker._deliver = trackers.deliver
+    trackers.subscribe("news")
+    await two.settled()
+    first = (await one.broker.store(Publication("news", "a"))).position
+    for message in ("x" * 3000, "b"):
+        await one.broker.store(Publication("news", message))
+    await until(lambda: handed == ["a", "b"])
+    assert told == ["news"]
+    await trackers.prepare([trackers["news"]], {"news": first})
+    assert trackers["news"].missed(first) is None
+    trackers.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from nodes import until
 
-from gateway.broker import keeper
+from gateway.broker import backlog, keeper
 from gateway.broker.contract import (
     BrokerUnavailableError,
     HistoryPolicy,
@@ -20,21 +20,29 @@ from gateway.broker.contract import (
     Position,
     Publication,
 )
-from gateway.broker.link import Found, LinkError, Place
+from gateway.broker.link import Found, Keep, LinkError, Place
 from gateway.broker.linked import LinkedBroker
+from gateway.broker.wire import LOSS
 from gateway.config import NatsBrokerConfig
 from gateway.observe.logs import make_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from gateway.broker.link import Answered, Keep, Receive
+    from gateway.broker.link import Answered, Receive
 
 
 async def turns() -> None:
     """Let the loop turn often enough for whatever is due."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+def told(rig: Rig, link: EngineLink) -> list[Any]:
+    """Give what was sent to all nodes through a link, without the beats."""
+    broker = rig.broker
+    notices = [data for channel, data in link.sent if channel == broker._channels.notices]
+    return [note for data in notices if (note := broker._wire.read_notice(data).note) is not True]
 
 
 def history_of(group: str) -> HistoryPolicy | None:
@@ -421,7 +429,7 @@ async def test_what_had_not_left_is_lost_with_the_link(rig: Rig) -> None:
     (line,) = [line for line in rig.log if line["event"] == "broker_disconnected"]
     assert (line["why"], line["lost"], line["unproved"]) == ("gone", 3, 1)
     assert (broker.status.publications_lost, broker.status.publications_unproved) == (3, 1)
-    await until(lambda: (broker._channels.notices, broker._wire.loss()) in rig.engine.links[-1].sent)
+    await until(lambda: None in told(rig, rig.engine.links[-1]))
     group = broker._channels.of_group("news")
     assert group not in {channel for channel, _ in rig.engine.links[-1].sent}
 
@@ -467,9 +475,10 @@ class TestDown:
         link = rig.engine.links[-1]
         group = broker._channels.of_group("news")
         await until(lambda: any(channel == group for channel, _ in link.sent))
-        told = [channel for channel, _ in link.sent if channel != probe]
-        assert told == [broker._channels.notices, group]
-        assert (broker._channels.notices, broker._wire.loss()) in link.sent
+        beat = broker._channels.notices
+        sent = [channel for channel, data in link.sent if channel not in {probe, beat} or data[-1:] == LOSS]
+        assert sent == [broker._channels.notices, group]
+        assert told(rig, link) == [None]
 
     async def test_publications_are_refused_where_settings_say_so(
         self, rig: Rig, down: Callable[..., Any]
@@ -543,7 +552,10 @@ class TestKept:
     @staticmethod
     def texts(rig: Rig) -> list[Any]:
         """Give what the engine has kept."""
-        return [rig.broker._wire.read_publications(data, "")[0].message for _, data in rig.engine.kept]
+        return [
+            rig.broker._wire.read_publications(data, "").publications[0].message
+            for _, data in rig.engine.kept
+        ]
 
     def end(self, rig: Rig) -> None:
         """End the link, and let no other be made."""
@@ -574,7 +586,7 @@ class TestKept:
         assert self.texts(rig) == ["0", "1", "2"]
         status = rig.broker.status
         assert (status.publications_lost, status.publications_unproved) == (0, 0)
-        assert (rig.broker._channels.notices, rig.broker._wire.loss()) not in rig.engine.links[-1].sent
+        assert told(rig, rig.engine.links[-1]) == []
 
     async def test_only_so_many_bytes_wait(self, rig: Rig, arrived: list[Publication]) -> None:
         """Above the limit whoever publishes is told, since the engine would not get it."""
@@ -607,12 +619,13 @@ class TestKept:
             await storing
         rig.engine.keeps = "answered"
         rig.engine.refusing = set()
-        told = (rig.broker._channels.notices, rig.broker._wire.note(notes[0]))
-        await until(lambda: told in rig.engine.links[-1].sent)
+        await until(lambda: notes[0] in told(rig, rig.engine.links[-1]))
         await until(lambda: rig.gaps == 1)
         await until(lambda: len(rig.engine.kept) == 7)
-        marks = {(group, rig.broker._wire.lost()) for group in ("room:1", "room:2", "room:3")}
-        assert set(rig.engine.kept[4:]) == marks
+        place = Place(1, 0, "e")
+        marks = [rig.broker._wire.read_kept(data, group, place) for group, data in rig.engine.kept[4:]]
+        assert all(one.lost for one in marks)
+        assert {one.group for one in marks} == {"room:1", "room:2", "room:3"}
         assert rig.broker.status.publications_unproved + rig.broker.status.publications_lost == 5
 
     async def test_what_is_never_answered_is_told_as_lost(
@@ -696,6 +709,43 @@ class TestKept:
         await stopping
         assert rig.engine.links[-1].closed
 
+    async def test_a_stop_without_a_link_counts_what_waits(
+        self, rig: Rig, arrived: list[Publication]
+    ) -> None:
+        """Nobody gets it any more: it is counted and logged; who waits for an answer is told by that."""
+        self.end(rig)
+        await until(lambda: not rig.broker.status.connected)
+        for number in range(3):
+            rig.broker.publish(Publication("room:1", str(number)))
+        rig.broker._losses.add(["room:1"])
+        rig.broker._losses.tell()
+        waiting = rig.broker._backlog.ask(
+            Keep("room:1", "c", b"x", HistoryPolicy("room:*", 10, 60.0), position_wanted=True)
+        )
+        await rig.broker.stop()
+        status = rig.broker.status
+        assert (status.publications_lost, status.publications_unproved) == (3, 0)
+        (line,) = [line for line in rig.log if line["event"] == "broker_stop_incomplete"]
+        assert (line["lost"], line["unproved"]) == (3, 0)
+        with pytest.raises(BrokerUnavailableError, match="stopped"):
+            await waiting
+
+    async def test_a_stop_that_takes_too_long_counts_what_is_left(
+        self, rig: Rig, arrived: list[Publication], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What the engine has not answered may be kept; what it was not sent is lost."""
+        monkeypatch.setattr(keeper, "_LEAVE_SECONDS", 0.05)
+        monkeypatch.setattr(backlog, "MOST_UNDER_WAY", 2)
+        rig.broker._config = rig.broker._config.model_copy(update={"probe_timeout_seconds": 60})
+        rig.broker._keeper._config = rig.broker._config
+        rig.engine.keeps = "silent"
+        for number in range(5):
+            rig.broker.publish(Publication("room:1", str(number)))
+        await until(lambda: len(rig.engine.kept) == 2)
+        await rig.broker.stop()
+        (line,) = [line for line in rig.log if line["event"] == "broker_stop_incomplete"]
+        assert (line["lost"], line["unproved"]) == (3, 2)
+
     async def test_storing_gives_the_position(self, rig: Rig, arrived: list[Publication]) -> None:
         """Behind whatever was published before, even in the same turn."""
         rig.broker.publish(Publication("room:1", "a"))
@@ -726,13 +776,17 @@ class TestKept:
             await asking
         rig.engine.grants.set()
 
-    async def test_junk_in_a_history_is_left_out(self, rig: Rig, arrived: list[Publication]) -> None:
-        """It is counted; what is read is what the wire can read."""
+    async def test_junk_in_a_history_is_a_lost_one(self, rig: Rig, arrived: list[Publication]) -> None:
+        """It is counted, and stands at its place without a message, so that whoever comes to it is told."""
         await rig.broker.store(Publication("room:1", "a"))
         rig.engine.kept.append(("room:1", b"junk"))
         await rig.broker.store(Publication("room:1", "b"))
         found = await rig.broker.history("room:1", None, 10)
-        assert [(one.offset, one.message) for one in found.publications] == [(1, "a"), (3, "b")]
+        assert [(one.offset, one.message, one.lost) for one in found.publications] == [
+            (1, "a", False),
+            (2, "", True),
+            (3, "b", False),
+        ]
         assert sum(rig.broker.status.dropped.values()) == 1
 
     async def test_groups_without_history(self, rig: Rig, arrived: list[Publication]) -> None:

@@ -52,6 +52,42 @@ def test_what_is_missing_needs_a_word() -> None:
     assert unexplained(late) == 0
 
 
+def test_a_late_foreign_word_explains_nothing() -> None:
+    """What is said of the next fault, two seconds later, is not about a hole of which nobody has told."""
+    ledger = Ledger()
+    ledger.begin("g", "p")
+    take(ledger, 2, now=10.0)
+    ledger.tell("g", 12.0)
+    assert unexplained(ledger, 9.0) == 1
+    take(ledger, 4, now=11.5)
+    assert ledger.unexplained(lambda _group, _name, number: {1: 9.0, 3: 11.0}[number]) == [
+        "p to g: 1 to 1 at 10.000, the next word 2.000 seconds later"
+    ]
+    assert ledger.latest(lambda _group, _name, number: {1: 9.0, 3: 11.0}[number]) == 2.0
+
+
+def test_a_word_covers_only_what_was_published_before_it() -> None:
+    """Of one hole the numbers that were published before a word are told of, and the later ones are not."""
+    ledger = Ledger()
+    ledger.begin("g", "p")
+    ledger.tell("g", 4.0)
+    take(ledger, 4, now=10.0)
+    found = ledger.unexplained(lambda _group, _name, number: 2.5 + number)
+    assert found == ["p to g: 2 to 3 at 10.000, no word after"]
+
+
+def test_what_comes_late_is_told_apart_from_what_comes_twice() -> None:
+    """Both are faults; late is what did not come before others did, and once."""
+    ledger = Ledger()
+    ledger.begin("g", "p")
+    take(ledger, 1, now=1.0)
+    take(ledger, 4, now=2.0)
+    for number in (3, 3, 1):
+        take(ledger, number, now=3.0)
+    assert len(ledger.faults) == 3
+    assert [(one.number, one.fault) for one in ledger.late] == [(3, ledger.faults[0])]
+
+
 def test_what_may_not_have_been_published() -> None:
     """Nobody has to be told of it."""
     ledger = Ledger()

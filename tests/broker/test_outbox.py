@@ -9,7 +9,6 @@ from gateway.broker.wire import Wire
 
 WIRE = Wire("one", 1_000_000)
 CHANNELS = Channels("x", "one")
-LOSS = (CHANNELS.notices, WIRE.loss())
 
 
 @pytest.fixture
@@ -31,9 +30,9 @@ def sent(outbox: Outbox) -> list[tuple[str, list[str]]]:
         publications = 0
         for channel, data in batch.messages:
             if channel == CHANNELS.notices:
-                found.append((channel, [str(WIRE.read_notice(data))]))
+                found.append((channel, [str(WIRE.read_notice(data).note)]))
             else:
-                messages = [str(one.message) for one in WIRE.read_publications(data, "")]
+                messages = [str(one.message) for one in WIRE.read_publications(data, "").publications]
                 found.append((channel, messages))
                 publications += len(messages)
         assert publications == batch.publications
@@ -45,7 +44,7 @@ def test_publications_that_follow_each_other_share_a_message(outbox: Outbox) -> 
     add(outbox, "a", "1", "2")
     add(outbox, "b", "3")
     add(outbox, "a", "4")
-    outbox.add_notice(WIRE.note({"n": 5}))
+    outbox.add_notice(WIRE.pack_note({"n": 5}))
     add(outbox, "a", "6", "7")
     assert sent(outbox) == [
         ("a", ["1", "2"]),
@@ -97,10 +96,10 @@ def test_a_loss_is_told_where_it_was(outbox: Outbox) -> None:
 def test_the_end_of_a_connection_leaves_notices_only(outbox: Outbox) -> None:
     """Publications are lost, and that is told; notes wait for the next connection."""
     add(outbox, "a", "1", "2")
-    outbox.add_notice(WIRE.note({"n": 1}))
+    outbox.add_notice(WIRE.pack_note({"n": 1}))
     add(outbox, "a", "3")
     assert outbox.cut() == 3
-    assert outbox.take().messages == [(CHANNELS.notices, WIRE.note({"n": 1})), LOSS]
+    assert sent(outbox) == [(CHANNELS.notices, ["{'n': 1}"]), (CHANNELS.notices, ["None"])]
     assert outbox.cut() == 0
     assert not outbox
     assert outbox.has_room(1000)
@@ -111,7 +110,33 @@ def test_a_loss_that_was_not_told_yet_is_told_later(outbox: Outbox) -> None:
     outbox.note_loss()
     outbox.note_loss()
     assert outbox.cut() == 0
-    assert outbox.take().messages == [LOSS]
+    assert sent(outbox) == [(CHANNELS.notices, ["None"])]
+    assert outbox.cut() == 0
+    assert not outbox
+
+
+def test_notices_are_numbered(outbox: Outbox) -> None:
+    """Each names the one before it, and the first of a link the last one that nobody may lack."""
+
+    def numbers(data: bytes) -> tuple[int, int, int]:
+        notice = WIRE.read_notice(data)
+        return notice.link, notice.previous, notice.number
+
+    outbox.begin_link(1)
+    assert numbers(outbox.beat()[1]) == (1, 0, 1)
+    for _ in range(2):
+        outbox.add_notice(WIRE.pack_note({}))
+    assert [numbers(data) for _, data in outbox.take().messages] == [(1, 1, 2), (1, 2, 3)]
+    assert numbers(outbox.beat()[1]) == (1, 3, 4)
+    outbox.begin_link(2)  # the notes may have arrived, or not; the beat is no loss
+    assert numbers(outbox.beat()[1]) == (2, 3, 5)
+    outbox.prove(outbox.number)
+    outbox.note_loss()
+    outbox.begin_link(3)
+    outbox.begin_link(4)
+    assert [numbers(data) for _, data in outbox.take().messages] == [(4, 5, 6)]
+    outbox.begin_link(5)
+    assert [numbers(outbox.beat()[1]) for _ in range(2)] == [(5, 6, 7), (5, 7, 8)]
 
 
 def test_notices_are_bounded(outbox: Outbox) -> None:

@@ -14,6 +14,7 @@ from nodes import LINKED, until
 from tcp_proxy import TcpProxy
 from websockets.exceptions import ConnectionClosed
 
+from gateway import BrokerUnavailableError
 from gateway.testing import Served, serve
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.client import ClientConnection
 
+    from gateway.broker.contract import Publication
+
     Start = Callable[..., Awaitable[Served]]
 
 CONFIGURATION = """
@@ -29,7 +32,7 @@ listen: {{drain_seconds: 0}}
 resume: {{key: kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk}}
 broker:
   {{type: {kind}, urls: ["{url}"], prefix: {prefix}, probe_interval_seconds: 0.05,
-   probe_timeout_seconds: 0.5}}
+   probe_timeout_seconds: 0.5, max_message_bytes: {most_bytes}}}
 routes:
   - {{path: /room, handlers: [echo], allow_missing_origin: true, envelope: json, groups: [room, plain]}}
   - {{path: /bare, handlers: [echo], allow_missing_origin: true, groups: [room, plain]}}
@@ -59,10 +62,12 @@ async def start(tmp_path: Path, kind: str, server: Any) -> AsyncIterator[Start]:
     prefix = f"test-{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
 
-        async def start(url: str | None = None) -> Served:
+        async def start(url: str | None = None, most_bytes: int = 100_000) -> Served:
             folder = tmp_path / f"gateway-{secrets.token_hex(4)}"
             folder.mkdir()
-            text = CONFIGURATION.format(kind=kind, url=url or server.url, prefix=prefix)
+            text = CONFIGURATION.format(
+                kind=kind, url=url or server.url, prefix=prefix, most_bytes=most_bytes
+            )
             return await stack.enter_async_context(serve(folder, text))
 
         yield start
@@ -288,3 +293,45 @@ async def test_a_loss_that_nobody_was_there_to_hear_of(start: Start, server: Any
         for served in (one, two):
             async with served.connect(f"/room?resume={quote(token)}") as client:
                 assert (await envelope(client))["recovered"] is False
+
+
+async def test_a_key_whose_publication_was_refused(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a group without history a node that fails tells the others: the next try publishes there, once."""
+    one, two = await start(), await start()
+
+    def refuse(_: Publication) -> int:
+        raise BrokerUnavailableError("too much waits to be sent")
+
+    async with one.connect("/other") as here, two.connect("/other") as there:
+        monkeypatch.setattr(one.node.broker, "publish", refuse)
+        with pytest.raises(BrokerUnavailableError):
+            await one.node.publish_confirmed("plain", "once", idempotency_key="k")
+        monkeypatch.undo()
+        await until(lambda: two.node.doubts.tries("5 plain k") == 1)
+        assert not (await two.node.publish_confirmed("plain", "once", idempotency_key="k")).repeated
+        for served in (one, two):
+            assert (await served.node.publish_confirmed("plain", "once", idempotency_key="k")).repeated
+        two.node.publish("plain", "end")
+        for client in (here, there):
+            assert [await client.recv(), await client.recv()] == ["once", "end"]
+
+
+async def test_what_a_gateway_cannot_read_is_missing(start: Start) -> None:
+    """One that takes shorter messages only says that its history lacks some, and recovers nobody past it."""
+    one, two = await start(), await start(most_bytes=2048)
+    async with two.connect("/room") as client:
+        token = (await envelope(client))["resume"]
+        await publish(one, "short")
+        first = await envelope(client)
+        await publish(one, "x" * 5000)
+        assert (await envelope(client))["gap"] is True
+        await publish(one, "last")
+        assert (await envelope(client))["data"] == "last"
+    behind = await two.node.history("room", first["offset"], 10)
+    assert [publication.message for publication in behind.publications] == ["last"]
+    assert (behind.floor > first["offset"], behind.whole) == (True, False)
+    assert (await one.node.history("room", first["offset"], 10)).floor <= first["offset"]
+    async with two.connect(f"/room?resume={quote(token)}") as client:
+        assert (await envelope(client))["recovered"] is False
+    async with one.connect(f"/room?resume={quote(token)}") as client:
+        assert (await envelope(client))["recovered"] is True

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.broker.contract import Publication
 from gateway.broker.link import Place
-from gateway.broker.wire import VERSION, Wire, WireError
+from gateway.broker.wire import BEAT, LOSS, VERSION, Notice, Wire, WireError
 
 WIRE = Wire("12-ab", 4096)
 OTHER = Wire("13-cd", 4096)
@@ -44,7 +44,8 @@ def reason(read: Any, *arguments: Any) -> str:
 def test_publications_travel(publications: list[Publication]) -> None:
     """What one node writes another reads: the same publications in order, texts as texts, bytes as bytes."""
     data = WIRE.publications([WIRE.pack(publication) for publication in publications])
-    read = OTHER.read_publications(data, "g")
+    node, link, read = OTHER.read_publications(data, "g")
+    assert (node, link) == ("12-ab", 0)
     assert read == publications
     assert [type(one.message) for one in read] == [type(one.message) for one in publications]
 
@@ -81,23 +82,39 @@ def test_what_is_kept_is_one_publication() -> None:
 
 @given(NOTES)
 def test_notes_travel(note: dict[str, Any]) -> None:
-    """What one node writes another reads, with the same types."""
-    read = OTHER.read_notice(WIRE.note(note))
-    assert read == note
-    assert repr(read) == repr(note)
+    """What one node writes another reads, with the same types; its size is known before."""
+    packed = WIRE.pack_note(note)
+    data = WIRE.notice(6, 7, packed)
+    assert len(data) == len(packed) + WIRE.notice_overhead
+    read = OTHER.read_notice(data)
+    assert read == Notice("12-ab", 0, 6, 7, note)
+    assert repr(read.note) == repr(note)
 
 
-def test_a_loss_is_told_apart_from_a_note() -> None:
-    """An empty note is one; only a loss has none."""
-    assert OTHER.read_notice(WIRE.note({})) == {}
-    assert OTHER.read_notice(WIRE.loss()) is None
+def test_a_loss_and_a_beat_are_told_apart_from_a_note() -> None:
+    """An empty note is one."""
+    assert OTHER.read_notice(WIRE.notice(0, 1, WIRE.pack_note({}))).note == {}
+    assert OTHER.read_notice(WIRE.notice(0, 1, LOSS)).note is None
+    assert OTHER.read_notice(WIRE.notice(0, 1, BEAT)).note is True
+
+
+def test_every_message_says_through_which_link_it_went() -> None:
+    """The form keeps its length, however high the number is."""
+    wire = Wire("12-ab", 4096)
+    packed = [wire.pack(Publication("g", "x"))]
+    before = len(wire.publications(packed))
+    wire.begin_link(4_000_000_000)
+    assert len(wire.publications(packed)) == before
+    assert OTHER.read_publications(wire.publications(packed), "g").link == 4_000_000_000
+    assert OTHER.read_notice(wire.notice(8, 9, BEAT)) == Notice("12-ab", 4_000_000_000, 8, 9, note=True)
+    assert WIRE.is_own(wire.publications(packed))
 
 
 @given(st.binary(max_size=200))
 @settings(max_examples=500)
 def test_junk_is_thrown_away(data: bytes) -> None:
     """Whatever bytes come, the reader gives plain publications or says why it does not."""
-    for message in (data, bytes([VERSION]) + data, WIRE.loss()[:-1] + data):
+    for message in (data, bytes([VERSION]) + data, WIRE.notice(0, 1, b"") + data):
         for read in (OTHER.read_notice, lambda message: OTHER.read_publications(message, "g")):
             try:
                 read(message)
@@ -116,7 +133,7 @@ def test_a_damaged_message_does_no_harm(publications: list[Publication], data: s
             read = OTHER.read_publications(bad, "g")
         except WireError:
             continue
-        assert all(type(one.message) in {str, bytes} for one in read)
+        assert all(type(one.message) in {str, bytes} for one in read.publications)
 
 
 @pytest.mark.parametrize(
@@ -125,24 +142,28 @@ def test_a_damaged_message_does_no_harm(publications: list[Publication], data: s
         None,
         7,
         [],
-        ["n"],
-        ["n", None],
-        ["n", [], "more"],
-        [7, []],
+        ["n", 1],
+        ["n", 1, None],
+        ["n", 1, [], "more"],
+        [7, 1, []],
+        ["n", "1", []],
+        ["n", -1, []],
+        ["n", 1 << 32, []],
+        ["n", []],
         {"node": "n"},
-        ["n", ["x"]],
-        ["n", [["x"]]],
-        ["n", [["x", None]]],
-        ["n", [["x", None, None, None]]],
-        ["n", [[None, None, None]]],
-        ["n", [[7, None, None]]],
-        ["n", [[["x"], None, None]]],
-        ["n", [[{"x": "y"}, None, None]]],
-        ["n", [[True, None, None]]],
-        ["n", [["x", 7, None]]],
-        ["n", [["x", None, b"key"]]],
-        ["n", [[dt.datetime.now(dt.UTC), None, None]]],
-        ["n", [[msgspec.msgpack.Ext(5, b"x"), None, None]]],
+        ["n", 1, ["x"]],
+        ["n", 1, [["x"]]],
+        ["n", 1, [["x", None]]],
+        ["n", 1, [["x", None, None, None]]],
+        ["n", 1, [[None, None, None]]],
+        ["n", 1, [[7, None, None]]],
+        ["n", 1, [[["x"], None, None]]],
+        ["n", 1, [[{"x": "y"}, None, None]]],
+        ["n", 1, [[True, None, None]]],
+        ["n", 1, [["x", 7, None]]],
+        ["n", 1, [["x", None, b"key"]]],
+        ["n", 1, [[dt.datetime.now(dt.UTC), None, None]]],
+        ["n", 1, [[msgspec.msgpack.Ext(5, b"x"), None, None]]],
     ],
 )
 def test_wrong_shapes_are_junk(value: Any) -> None:
@@ -155,6 +176,7 @@ def test_wrong_shapes_are_junk(value: Any) -> None:
     [
         7,
         [],
+        False,
         {1: "x"},
         {"x": {1: "x"}},
         {"x": b"bytes"},
@@ -164,21 +186,29 @@ def test_wrong_shapes_are_junk(value: Any) -> None:
 )
 def test_notes_that_are_no_plain_data_are_junk(note: Any) -> None:
     """What msgpack has beyond plain data is not taken."""
-    assert reason(WIRE.read_notice, encode(["n", note])) == "junk"
+    assert reason(WIRE.read_notice, encode(["n", 1, 1, 2, note])) == "junk"
+
+
+@pytest.mark.parametrize(
+    "head", [["n", 1], ["n", 1, 2], ["n", 1, 2, 2], ["n", 1, 3, 2], ["n", 1, -1, 2], [1, 1, 1, 2]]
+)
+def test_heads_of_notices_that_are_none_are_junk(head: list[Any]) -> None:
+    """A notice has a node, the number of its link, and one of its own, above that of the one before."""
+    assert reason(WIRE.read_notice, encode([*head, {}])) == "junk"
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        b"\x92\xa1n\xdd\xff\xff\xff\xff",
-        b"\x92\xdb\xff\xff\xff\xffabc",
-        b"\x92\xa1n\x91\x93\xc6\xff\xff\xff\xff",
-        b"\x92\xa1n\xdf\xff\xff\xff\xff",
-        b"\x92\xa1n\x81\xa1a\xdd\xff\xff\xff\xff",
-        b"\x92\xa1n\x81\xa1a" + b"\x91" * 4000,
-        b"\x92\xa1n\x91" + b"\x91" * 4000,
-        b"\x92\xa1n\x81\xa1a\xd7\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-        b"\x92\xa1\xff\x90",
+        b"\x93\xa1n\x01\xdd\xff\xff\xff\xff",
+        b"\x93\xdb\xff\xff\xff\xffabc",
+        b"\x93\xa1n\x01\x91\x93\xc6\xff\xff\xff\xff",
+        b"\x95\xa1n\x01\x01\x02\xdf\xff\xff\xff\xff",
+        b"\x95\xa1n\x01\x01\x02\x81\xa1a\xdd\xff\xff\xff\xff",
+        b"\x95\xa1n\x01\x01\x02\x81\xa1a" + b"\x91" * 4000,
+        b"\x93\xa1n\x01\x91" + b"\x91" * 4000,
+        b"\x95\xa1n\x01\x01\x02\x81\xa1a\xd7\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\x93\xa1\xff\x01\x90",
         b"\xc1",
     ],
 )
@@ -197,7 +227,7 @@ def test_too_big_is_told_before_reading() -> None:
     good = OTHER.publications([OTHER.pack(Publication("g", b"x" * 4000))])
     data = OTHER.publications([OTHER.pack(Publication("g", b"x" * (4000 + 4096 - len(good))))])
     assert len(data) == 4096
-    assert WIRE.read_publications(data, "g")
+    assert WIRE.read_publications(data, "g").publications
     assert reason(WIRE.read_publications, data + b"\x00", "g") == "too_big"
     assert reason(WIRE.read_notice, b"\xff" * 4097) == "too_big"
 
@@ -205,8 +235,9 @@ def test_too_big_is_told_before_reading() -> None:
 @pytest.mark.parametrize("version", [0, VERSION + 1, 255])
 def test_another_version_is_told_apart(version: int) -> None:
     """A node of another version is not taken for a broken one."""
-    data = bytes([version]) + WIRE.loss()[1:]
+    data = bytes([version]) + WIRE.notice(0, 1, LOSS)[1:]
     assert reason(OTHER.read_notice, data) == "version"
+    assert not WIRE.is_own(data)
     assert reason(OTHER.read_publications, data, "g") == "version"
     assert reason(OTHER.read_notice, b"") == "junk"
 
@@ -214,12 +245,15 @@ def test_another_version_is_told_apart(version: int) -> None:
 def test_own_messages_are_known() -> None:
     """By the node's name, whole: a name that begins like it is another's."""
     longer = Wire("12-abc", 4096)
-    for data in (WIRE.loss(), WIRE.note({}), WIRE.publications([])):
+    for data in (WIRE.notice(0, 1, LOSS), WIRE.lost(), WIRE.publications([])):
         assert WIRE.is_own(data)
         assert not OTHER.is_own(data)
         assert not longer.is_own(data)
-    assert not WIRE.is_own(longer.loss())
+    assert not WIRE.is_own(longer.publications([]))
     assert not WIRE.is_own(b"")
+    assert WIRE.is_beat(WIRE.notice(0, 1, BEAT))
+    assert not WIRE.is_beat(WIRE.notice(0, 1, WIRE.pack_note({"x": True})))
+    assert not WIRE.is_beat(WIRE.notice(0, 1, LOSS))
 
 
 def test_a_text_that_is_none_is_refused_where_it_is_made() -> None:
@@ -227,7 +261,7 @@ def test_a_text_that_is_none_is_refused_where_it_is_made() -> None:
     with pytest.raises(ValueError, match="surrogates"):
         WIRE.pack(Publication("g", "\ud800"))
     with pytest.raises(ValueError, match="surrogates"):
-        WIRE.note({"x": "\ud800"})
+        WIRE.pack_note({"x": "\ud800"})
 
 
 def test_a_note_without_an_end_is_refused() -> None:
@@ -235,13 +269,19 @@ def test_a_note_without_an_end_is_refused() -> None:
     endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(ValueError, match="cannot travel"):
-        WIRE.note({"x": endless})
+        WIRE.pack_note({"x": endless})
 
 
 def test_the_form_is_as_it_was() -> None:
     """Nodes of one version understand each other: whoever changes these bytes changes the version."""
     packed = [WIRE.pack(Publication("g", "é", "c-1", "k")), WIRE.pack(Publication("g", b"\xff"))]
-    head = b"\x01\x92\xa512-ab"
-    assert WIRE.publications(packed) == head + b"\x92\x93\xa2\xc3\xa9\xa3c-1\xa1k\x93\xc4\x01\xff\xc0\xc0"
-    assert WIRE.note({"a": 1}) == head + b"\x81\xa1a\x01"
-    assert WIRE.loss() == head + b"\xc0"
+    wire = Wire("12-ab", 4096)
+    wire.begin_link(7)
+    name = b"\xa512-ab\xce\x00\x00\x00\x07"
+    assert wire.publications(packed) == b"\x02\x93" + name + (
+        b"\x92\x93\xa2\xc3\xa9\xa3c-1\xa1k\x93\xc4\x01\xff\xc0\xc0"
+    )
+    head = b"\x02\x95" + name + b"\xce\x00\x00\x00\x02\xce\x00\x00\x00\x03"
+    assert wire.notice(2, 3, wire.pack_note({"a": 1})) == head + b"\x81\xa1a\x01"
+    assert wire.notice(2, 3, LOSS) == head + b"\xc0"
+    assert wire.notice(2, 3, BEAT) == head + b"\xc3"

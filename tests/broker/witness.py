@@ -80,10 +80,8 @@ class Witness:
         }
         async with connect(url, open_timeout=5, close_timeout=0.5, **options) as socket:
             if self.connections:
-                # It is its own connection that was lost: that much it knows itself.
-                self._lose(self._plain)
-                if came_with is None:
-                    self._lose(self._kept)
+                # What came meanwhile is not for it, unless it resumes.
+                self._forget(self._plain if came_with else (*self._kept, *self._plain))
             self._socket = socket
             self.connections += 1
             self.connected.set()
@@ -92,10 +90,16 @@ class Witness:
                     self._take(str(message))
             finally:
                 self.codes.append(socket.close_code or 1006)
+                # Its own connection is lost: of what it had until now that much it knows itself, whether or
+                # not the gateway has closed it in order to tell.
+                self._tell(self._plain if self._token else (*self._kept, *self._plain))
 
-    def _lose(self, groups: Sequence[str]) -> None:
+    def _tell(self, groups: Sequence[str]) -> None:
         for group in groups:
             self.ledger.tell(group, time.monotonic())
+
+    def _forget(self, groups: Sequence[str]) -> None:
+        for group in groups:
             self.ledger.forget(group)
 
     def _take(self, message: str) -> None:
@@ -113,7 +117,8 @@ class Witness:
                 self.ledger.tell(told, now)
         elif envelope.get("recovered") is False:
             self.not_recovered += 1
-            self._lose(self._kept)
+            self._tell(self._kept)
+            self._forget(self._kept)
         elif envelope.get("recovered"):
             self.recovered += 1
 

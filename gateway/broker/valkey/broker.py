@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.broker.contract import no_history
 from gateway.broker.linked import LinkedBroker
+from gateway.broker.valkey.former import FormerLinks
 from gateway.broker.valkey.link import ValkeyLink
 
 if TYPE_CHECKING:
@@ -29,4 +30,7 @@ class ValkeyBroker(LinkedBroker):
     def __init__(
         self, config: ValkeyBrokerConfig, node: str, log: Logger, history_of: HistoryOf = no_history
     ) -> None:
-        super().__init__(config, node, log, lambda url, receive: ValkeyLink(config, url, receive), history_of)
+        former = FormerLinks()
+        super().__init__(
+            config, node, log, lambda url, receive: ValkeyLink(config, url, receive, former), history_of
+        )

@@ -78,8 +78,8 @@ class ValkeyHistory:
         self._life: tuple[str, str, str] | None = None
         self._epochs = _never_used_before()
 
-    def learn(self, facts: bytes) -> None:
-        """Take what the server answers to INFO; nothing if the user may not ask.
+    def learn(self, facts: bytes) -> bytes:
+        """Take what the server answers to INFO, nothing if the user may not ask; give its run.
 
         A server that was started anew may have lost what came last: with a file that is written at every
         change (AOF) it has not. Where another one takes its place, some may be missing in any case.
@@ -89,6 +89,7 @@ class ValkeyHistory:
             found.get(name, b"")[:_LIFE].decode() for name in (b"run_id", b"master_replid2", b"aof_enabled")
         )
         self._life = (run, line, durable) if run else None
+        return found.get(b"run_id", b"")
 
     def keep(self, messages: Sequence[Keep]) -> list[Command]:
         """Give the commands that keep messages, one for each.

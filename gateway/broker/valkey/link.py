@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import math
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from gateway.broker.contract import BrokerUnavailableError
 from gateway.broker.link import LinkError
 from gateway.broker.tls import client_context
 from gateway.broker.valkey.connection import ValkeyConnection
+from gateway.broker.valkey.former import FormerLinks
 from gateway.broker.valkey.history import ValkeyHistory, read_place
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ __all__ = ["ValkeyLink"]
 _CHANNELS: Final = 1000
 """Channels that one command names: a server works through it in one go, and takes a million at most."""
 
+_IN_CLUSTER: Final = "the server is one of a valkey cluster, which the gateway does not support"
+
 
 class ValkeyLink:
     """Two connections to one Valkey server: what arrives comes through one, all else goes through the other.
@@ -36,16 +40,21 @@ class ValkeyLink:
     A node that reads too slowly is cut off by the server (`client-output-buffer-limit pubsub`); none of its
     messages is left out before that, since they are handed over as they are read.
 
-    A replica is refused, also when the server becomes one later: what is published there stays there.
+    A replica is refused, also when the server becomes one later: what is published there stays there. So is
+    one of several servers of a cluster, which keeps only some of the keys.
 
     Args:
         config: The settings.
         url: The server's.
         receive: Gets what arrives.
+        former: The node's former links. The default, `None`: there are none.
     """
 
-    def __init__(self, config: ValkeyBrokerConfig, url: str, receive: Receive) -> None:
+    def __init__(
+        self, config: ValkeyBrokerConfig, url: str, receive: Receive, former: FormerLinks | None = None
+    ) -> None:
         self._config = config
+        self._former = former or FormerLinks()
         self._url = url
         self._receive = receive
         self._listening: ValkeyConnection | None = None
@@ -74,11 +83,41 @@ class ValkeyLink:
         self._start(partial(self._read_answers, self._commands))
         self._start(partial(self._read_messages, self._listening))
         await self._check_role()
-        try:
-            self._history.learn(await self._ask(("INFO",)))
-        except NoPermissionError:
-            self._history.learn(b"")
+        facts = await self._facts()
+        if b"cluster_enabled:1" in facts:
+            await self._check_alone()
+        run = self._history.learn(facts)
+        if run:
+            await self._end_former(run)
         self._start(self._watch_role)
+
+    async def _facts(self) -> bytes:
+        try:
+            facts: bytes = await self._ask(("INFO",))
+        except NoPermissionError:
+            return b""
+        return facts
+
+    async def _check_alone(self) -> None:
+        """See that the server is not one of several with parts of the keys.
+
+        Raises:
+            LinkError: If it is, or if this user may not ask.
+        """
+        try:
+            alone = b"cluster_size:1\r" in await self._ask(("CLUSTER", "INFO"))
+        except ResponseError:
+            alone = False
+        if not alone:
+            raise LinkError(_IN_CLUSTER)
+
+    async def _end_former(self, run: bytes) -> None:
+        """Have the server read nothing more from former links, if this user may ask for that."""
+        with suppress(ResponseError):
+            for number in self._former.at(run):
+                await self._ask(("CLIENT", "KILL", "ID", number))
+                self._former.discard(run, number)
+            self._former.add(run, await self._ask(("CLIENT", "ID")))
 
     def _start(self, read: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._tasks.append(asyncio.create_task(self._until_the_end(read), name="broker valkey"))
@@ -259,4 +298,6 @@ def _commands(command: str, channels: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _refusal(error: ResponseError) -> BrokerUnavailableError:
+    if str(error).startswith("MOVED "):  # where the user may not ask for INFO
+        return BrokerUnavailableError(_IN_CLUSTER)
     return BrokerUnavailableError(f"the server says {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from nodes import Side, until
+from tcp_proxy import TcpProxy
 
 from gateway.broker import keeper
 from gateway.broker.contract import BrokerUnavailableError, Publication
@@ -249,3 +251,48 @@ async def test_nodes_at_different_servers_of_a_cluster(
         await two.next()
     one.broker.publish(Publication("news", "after"))
     assert (await two.next()).message == "after"
+
+
+async def test_a_cut_between_the_servers_of_a_cluster(nats_server: MakeServer, side: MakeSide) -> None:
+    """All links are good meanwhile; whoever has missed something is told once the servers have met again."""
+    first = nats_server(CLUSTER.replace("ROUTES", ""))
+    async with TcpProxy(first.cluster_port) as route:
+        second = nats_server(CLUSTER.replace("ROUTES", f"'nats-route://127.0.0.1:{route.port}'"))
+        one, other = [await side("nats", name, urls=[first.url], prefix="x") for name in ("one", "other")]
+        two = await side("nats", "two", urls=[second.url], prefix="x")
+        for node in (one, other, two):
+            node.join("news")
+
+        async def arrives(sender: Side, receiver: Side, message: str) -> None:
+            def came() -> bool:
+                sender.broker.publish(Publication("news", message))
+                return not receiver.nothing_more
+
+            await until(came)
+            while (await receiver.next()).message != message:
+                pass
+
+        async def they_meet(message: str) -> None:
+            await arrives(one, two, message)
+            await arrives(two, one, message)
+            for node in (one, other, two):
+                await node.settled()
+
+        await they_meet("before")
+        gaps = (one.gaps, other.gaps, two.gaps)
+        await asyncio.sleep(0)
+        cut_at = asyncio.get_running_loop().time()
+        route.swallow()
+        route.break_off()
+        for number in range(3):
+            one.broker.publish(Publication("news", f"lost {number}"))
+            for node in (one, other, two):
+                await node.settled()
+        assert (one.gaps, other.gaps, two.gaps) == gaps
+        route.mend()
+        await until(lambda: one.gaps > gaps[0] and two.gaps > gaps[2])
+        assert two.status.blind_since <= cut_at
+        assert [line["nodes"] for line in two.events("broker_nodes_missed")][-1] in {1, 2}
+        await they_meet("after")
+        assert one.status.reconnects == two.status.reconnects == 0
+        assert other.gaps - gaps[1] == one.gaps - gaps[0] == 1

@@ -455,12 +455,14 @@ class TestPlaces:
         assert read_place(data) == (None, data)
 
     async def test_junk_on_the_channel(self, node: Side) -> None:
-        """It is dropped and counted, and harms nobody."""
+        """It is dropped and counted; what says that it is kept, and cannot be read, stands for a lost one."""
         channel = "x.group.nbmV3cw"
         await node.settled()
         for junk in (b"+e 1\njunk", b"+e 1\n", b"+e 0\n\x01", b"+"):
             await ask(node, "PUBLISH", channel, junk)
         await store(node, 1)
+        lost = Publication("news", "", None, None, 1, 0, "e", lost=True)
+        assert await node.next_ones(2) == [lost, lost]
         assert (await node.next()).offset == 1
         assert sum(node.status.dropped.values()) == 4
         assert node.nothing_more
