@@ -219,12 +219,14 @@ async def window(browser: Browser) -> AsyncIterator[BrowserContext]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(window: BrowserContext) -> AsyncIterator[Callable[..., Awaitable[Tab]]]:
-    """Give a function that opens a page in a new tab and waits until it is connected.
+    """Give a function that opens a page in a new tab, without cookies, and waits until it is connected.
 
     Its arguments are the URL; `prepare`, which is called with the tab before it loads the page; and `ready`,
     which waits in place of `Tab.connected`.
     """
     tabs: list[Tab] = []
+    # Ports share cookies: an operator's session would go with each request, unseen by the page that counts.
+    await window.clear_cookies()
 
     async def start(
         url: str,
