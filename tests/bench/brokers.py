@@ -4,13 +4,13 @@ Two processes have a broker each, as two nodes have, and a server is between the
 has the only member. For each engine, first come as many publications as can be, to a group without history
 and to one with; then some that wait for their confirmation, one at a time; then a fixed rate of them, for
 which the time from the call of `publish` to the call that hands them to the other node's hub is measured.
+A round goes round the engines, and starts each server anew; medians are told, and targets judged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import uvloop
+from harness.summary import Summary
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "broker"))
 
@@ -44,29 +45,64 @@ WARMING = 2000  # publications before any is measured
 def main(
     *,
     engine: Annotated[str, typer.Option(help="`nats` or `valkey`; both unless one is named.")] = "",
-    publications: Annotated[int, typer.Option(min=1000, help="Publications at full speed.")] = 100_000,
-    confirmed: Annotated[int, typer.Option(min=100, help="Publications that are waited for.")] = 3000,
+    publications: Annotated[int, typer.Option(min=1000, help="Publications at full speed.")] = 50_000,
+    confirmed: Annotated[int, typer.Option(min=100, help="Publications that are waited for.")] = 2000,
     size: Annotated[int, typer.Option(min=32, help="Bytes of a message.")] = 64,
     burst: Annotated[int, typer.Option(min=1, help="Publications of one turn of the loop.")] = 16,
     rate: Annotated[int, typer.Option(min=1, help="Publications a second at the fixed rate.")] = 1000,
-    seconds: Annotated[float, typer.Option(min=1, help="Seconds at the fixed rate.")] = 10,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds at the fixed rate.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds.")] = 3,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 when a target is missed.")] = False,
     receive: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Measure brokers on the loopback address, and print what was found."""
     if receive:
         uvloop.run(_receive(engine, receive))
         return
-    for kind in [engine] if engine else ENGINES:
-        with tempfile.TemporaryDirectory() as folder:
-            server = (
-                NatsServer(Path(folder), jetstream=True) if kind == "nats" else ValkeyServer(Path(folder))
+    kinds = [engine] if engine else ENGINES
+    summary = Summary(rounds)
+    for _ in range(rounds):
+        for kind in kinds:
+            with tempfile.TemporaryDirectory() as folder:
+                made = Path(folder)
+                server = NatsServer(made, jetstream=True) if kind == "nats" else ValkeyServer(made)
+                server.start()
+                try:
+                    run = _measure(
+                        summary, kind, server.url, publications, confirmed, size, burst, rate, seconds
+                    )
+                    uvloop.run(run)
+                finally:
+                    server.end()
+    for kind in kinds:
+        _tell(summary, kind, size, burst, rate)
+    if not summary.close() and strict:
+        raise typer.Exit(2)
+
+
+def _tell(summary: Summary, kind: str, size: int, burst: int, rate: int) -> None:
+    print(f"{kind}: messages of {size} bytes, {burst} a turn at full speed")
+    for group in ("plain", "kept"):
+        print(
+            f"  {group:<6}{summary.figure(f'{kind} {group}')} a second, "
+            f"cpu of the publisher {summary.figure(f'{kind} {group} cpu', '.1f')} and "
+            f"of the receiver {summary.figure(f'{kind} {group} far cpu', '.1f')} microseconds each"
+        )
+    print(f"  kept  {summary.figure(f'{kind} confirmed')} a second, each confirmed before the next")
+    for group in ("plain", "kept"):
+        print(
+            f"  {group:<6}at {rate:,} a second: "
+            + ", ".join(
+                f"{what} {summary.figure(_name(kind, group, what), '.2f')}"
+                for what in ("p50", "p99", "p99.9", "worst")
             )
-            server.start()
-            try:
-                uvloop.run(_measure(kind, server.url, publications, confirmed, size, burst, rate, seconds))
-            finally:
-                server.end()
-    print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+            + " ms"
+        )
+
+
+def _name(kind: str, group: str, what: str) -> str:
+    # The target is on groups without history: what a broker adds to each publication.
+    return f"p99-{kind}" if (group, what) == ("plain", "p99") else f"{kind} {group} {what}"
 
 
 def _history_of(group: str) -> HistoryPolicy | None:
@@ -147,38 +183,43 @@ class _Receiver:
 
 
 async def _measure(
-    kind: str, url: str, count: int, confirmed: int, size: int, burst: int, rate: int, seconds: float
+    summary: Summary,
+    kind: str,
+    url: str,
+    count: int,
+    confirmed: int,
+    size: int,
+    burst: int,
+    rate: int,
+    seconds: float,
 ) -> None:
+    """Take one round of one engine."""
     receiver = _Receiver(kind, url)
     broker = _broker(kind, url, "publisher")
     await broker.start(lambda _: 0, lambda _: 0, lambda: None)
     await receiver.line()
-    print(f"{kind}: messages of {size} bytes, {burst} a turn at full speed")
     for group in ("plain", "kept"):
         await _at_full_speed(broker, receiver, group, WARMING, size, burst)
         took, cpu, far_cpu = await _at_full_speed(broker, receiver, group, count, size, burst)
-        print(
-            f"  {group:<6}{count / took:>10,.0f} a second, cpu of the publisher {cpu / count * 1e6:.1f} and "
-            f"of the receiver {far_cpu / count * 1e6:.1f} microseconds each"
-        )
+        summary.add(f"{kind} {group}", count / took)
+        summary.add(f"{kind} {group} cpu", cpu / count * 1e6)
+        summary.add(f"{kind} {group} far cpu", far_cpu / count * 1e6)
     await receiver.expect(confirmed)
     started = time.perf_counter()
     for _ in range(confirmed):
         await broker.store(Publication("kept", "x" * size))
-    took = time.perf_counter() - started
+    summary.add(f"{kind} confirmed", confirmed / (time.perf_counter() - started))
     await receiver.result()
-    print(f"  kept  {confirmed / took:>10,.0f} a second, each confirmed before the next")
     for group in ("plain", "kept"):
         times = await _at_a_rate(broker, receiver, group, size, rate, seconds)
         cuts = quantiles(times, n=1000)
-        print(
-            f"  {group:<6}at {rate:,} a second: p50 {cuts[499] * 1000:.2f} ms, p99 {cuts[989] * 1000:.2f}, "
-            f"p99.9 {cuts[998] * 1000:.2f}, worst {max(times) * 1000:.2f}"
-        )
+        found = {"p50": cuts[499], "p99": cuts[989], "p99.9": cuts[998], "worst": max(times)}
+        for what, value in found.items():
+            summary.add(_name(kind, group, what), value * 1000)
     status = broker.status
     lost = status.publications_lost + status.publications_unproved + status.publications_refused
     if lost:
-        print(f"  lost {lost}")
+        print(f"{kind}: lost {lost}")
     await broker.stop()
     receiver.end()
 

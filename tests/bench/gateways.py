@@ -1,7 +1,8 @@
 """What several processes add: `.venv/bin/python tests/bench/gateways.py --help`.
 
 Fan-out: publications to one group with many members, per second of CPU time of all the server's processes,
-the broker among them; on one worker, on two, and on two nodes. Recovery: many clients come back at once, each
+the broker among them; on one worker, on two, and on two nodes over NATS and over Valkey. A round has each of
+them, started anew; medians are told, and the target judged. Recovery: many clients come back at once, each
 with a token, after their gateway was replaced: the time until the last one has everything.
 """
 
@@ -9,18 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import uvloop
+from harness.machine import cpu_seconds
+from harness.summary import Summary, spread
+from harness.targets import GATEWAY, ratios
 from websockets.asyncio.client import connect
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "broker"))
@@ -50,27 +53,37 @@ KEY = secrets.token_hex(16)
 PATIENCE_SECONDS = 120.0
 AT_ONCE = 200  # handshakes that clients have under way, unless all come at once
 MISSED = 10  # publications
+SHAPES = {  # nodes, workers of each, and the broker between them
+    "fan-one-worker": (1, 1, ""),
+    "fan-two-workers": (1, 2, ""),
+    "fan-two-nodes-nats": (2, 1, "nats"),
+    "fan-two-nodes-valkey": (2, 1, "valkey"),
+}
 
 
 def main(
     *,
     members: Annotated[int, typer.Option(help="Members of the group.")] = 1000,
     rate: Annotated[int, typer.Option(help="Publications a second.")] = 100,
-    seconds: Annotated[float, typer.Option(help="Seconds of fan-out.")] = 8,
+    seconds: Annotated[float, typer.Option(help="Seconds of fan-out.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of fan-out.")] = 3,
     clients: Annotated[int, typer.Option(help="Clients that come back at once.")] = 10_000,
     broker: Annotated[str, typer.Option(help="Where recovery comes from: `nats` or `valkey`.")] = "nats",
     only: Annotated[str, typer.Option(help="`fan-out` or `recovery`; both unless one is named.")] = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 when a target is missed.")] = False,
     receive: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Measure fan-out over several processes, and recovery."""
     if receive:
         uvloop.run(_receive(*json.loads(receive)))
         return
+    summary = Summary(rounds)
     if only != "recovery":
-        _fan_outs(members, rate, seconds)
+        _fan_outs(summary, members, rate, seconds, rounds)
     if only != "fan-out":
         _recovery(broker, clients)
-    print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    if not summary.close() and strict:
+        raise typer.Exit(2)
 
 
 # Clients.
@@ -85,6 +98,7 @@ class _Client(asyncio.Protocol):
         self._opened = False
         self._data = b""
         self.transport: asyncio.Transport | None = None
+        self.lost = False
         self.ready = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: Any) -> None:
@@ -123,6 +137,7 @@ class _Client(asyncio.Protocol):
                 self.transport.write(bytes([0x8A, 0x80 | len(message), 0, 0, 0, 0]) + message)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
         if not self.ready.done():
             self.ready.set_exception(exc or ConnectionError("closed in the handshake"))
 
@@ -158,30 +173,39 @@ async def _receive(ports: list[int], members: int, expected: int) -> None:
 
     clients = await _open(ports, ["/plain"] * members, take, AT_ONCE)
     print("ready", flush=True)
-    await asyncio.wait_for(done.wait(), PATIENCE_SECONDS)
-    print(len(clients), flush=True)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(done.wait(), PATIENCE_SECONDS)
+    print(counted, sum(client.lost for client in clients), flush=True)
     sys.stdin.readline()
 
 
 # Fan-out.
 
 
-def _fan_outs(members: int, rate: int, seconds: float) -> None:
+def _fan_outs(summary: Summary, members: int, rate: int, seconds: float, rounds: int) -> None:
     print(f"fan-out: {rate} publications a second to {members:,} members, per CPU second of all processes")
-    base = 0.0
-    for name, nodes, workers in (("one worker", 1, 1), ("two workers", 1, 2), ("two nodes", 2, 1)):
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            broker, pids = "{type: memory}", []
-            if nodes > 1:
-                server = NatsServer(_made(folder / "broker"), jetstream=True)
-                server.start()
-                stack.callback(server.end)
-                broker, pids = f'{{type: nats, urls: ["{server.url}"]}}', [server.pid]
-            gateways = _start(stack, folder, nodes, workers, broker)
-            found = uvloop.run(_fan_out(gateways, pids, members, rate, seconds))
-        base = base or found
-        print(f"  {name:<12}{found:>10,.0f} deliveries, {found / base:.2f} of one worker's")
+    for _ in range(rounds):
+        for name, (nodes, workers, kind) in SHAPES.items():
+            with ExitStack() as stack:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                broker, pids = "{type: memory}", []
+                if kind:
+                    server = _server(stack, kind, folder)
+                    broker, pids = f'{{type: {kind}, urls: ["{server.url}"]}}', [server.pid]
+                gateways = _start(stack, folder, nodes, workers, broker)
+                summary.add(name, uvloop.run(_fan_out(gateways, pids, members, rate, seconds)))
+    first = next(iter(SHAPES))
+    for name in SHAPES:
+        of_first = ratios(summary.samples, (name, GATEWAY), (first, GATEWAY))
+        print(f"  {name:<22}{summary.figure(name)} deliveries, {spread(of_first, '.2f')} of one worker's")
+
+
+def _server(stack: ExitStack, kind: str, folder: Path) -> NatsServer | ValkeyServer:
+    made = _made(folder / "broker")
+    server = NatsServer(made, jetstream=True) if kind == "nats" else ValkeyServer(made)
+    server.start()
+    stack.callback(server.end)
+    return server
 
 
 def _made(folder: Path) -> Path:
@@ -215,7 +239,7 @@ async def _fan_out(
     async with connect(gateways[0].url("/press"), proxy=None) as socket:
         await asyncio.sleep(1)
         watched = [*pids, *(pid for one in gateways for pid in one.session())]
-        before = sum(map(_cpu, watched))
+        before = cpu_seconds(watched)
         began = time.monotonic()
         for number in range(count):
             late = began + number / rate - time.monotonic()
@@ -223,16 +247,14 @@ async def _fan_out(
                 await asyncio.sleep(late)
             await socket.send(f"plain x {number:08} {'x' * 44}")
             await socket.recv()
-        assert int(await asyncio.wait_for(receiver.stdout.readline(), PATIENCE_SECONDS)) == members
-        spent = sum(map(_cpu, watched)) - before
+        came, lost = map(int, (await receiver.stdout.readline()).split())
+        if came != count * members:
+            logs = "".join(one.log_text() for one in gateways)
+            raise SystemExit(f"{came:,} deliveries of {count * members:,}, {lost} connections lost\n{logs}")
+        spent = cpu_seconds(watched) - before
     receiver.stdin.write(b"\n")
     await receiver.wait()
     return members * count / spent
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 # Recovery.
@@ -247,10 +269,7 @@ def _peak(pid: int) -> float:
 def _recovery(kind: str, clients: int) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        made = _made(folder / "broker")
-        server = NatsServer(made, jetstream=True) if kind == "nats" else ValkeyServer(made)
-        server.start()
-        stack.callback(server.end)
+        server = _server(stack, kind, folder)
         broker = f'{{type: {kind}, urls: ["{server.url}"]}}'
         gateways = _start(stack, folder, 2, 1, broker)
         uvloop.run(_recover(kind, gateways, server.pid, clients))
@@ -283,8 +302,8 @@ async def _recover(  # noqa: PLR0915 - one story
     (one.folder / "printed").unlink()
     one.launch()
     await asyncio.to_thread(one.wait)
-    watched = [one.pid, server]
-    cpu = [_cpu(pid) for pid in watched]
+    watched = [one.session(), [server]]
+    cpu = [cpu_seconds(pids) for pids in watched]
     got: dict[_Client, list[str]] = {}
     recovered: set[_Client] = set()
     done = asyncio.Event()
@@ -305,14 +324,20 @@ async def _recover(  # noqa: PLR0915 - one story
     began = time.monotonic()
     paths = [f"/kept?resume={token}" for token in tokens.values()]
     again = await _open([one.port], paths, take, clients)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        await done.wait()
+    try:
+        await asyncio.wait_for(done.wait(), PATIENCE_SECONDS)
+    except TimeoutError:
+        lost = sum(client.lost for client in again)
+        raise SystemExit(
+            f"{len(counted):,} of {clients:,} clients have everything, {len(recovered):,} were recovered, "
+            f"{lost:,} connections lost\n{one.log_text()[-4000:]}"
+        ) from None
     took = time.monotonic() - began
-    spent = [_cpu(pid) - former for pid, former in zip(watched, cpu, strict=True)]
+    spent = [cpu_seconds(pids) - former for pids, former in zip(watched, cpu, strict=True)]
     expected = [f"kept x {number}" for number in range(1, MISSED + 1)]
     assert len(recovered) == len(again) == clients
     assert all(some == expected for some in got.values())
-    peak = _peak(one.pid)
+    peak = max(map(_peak, one.session()))
     print(
         f"recovery over {kind}: {clients:,} clients at once, {MISSED} publications each: {took:.1f} seconds, "
         f"CPU {spent[0]:.1f} seconds of the gateway and {spent[1]:.1f} of the broker, "

@@ -139,9 +139,7 @@ def print_report(run: Run, described: dict[str, Any], took: float) -> None:
 def machine_line(described: dict[str, Any]) -> str:
     """Return the machine's description in one line, with a warning when it was not quiet."""
     text = "{processor}, {cores} cores, Linux {kernel}, Python {python}".format(**described)
-    if described["load_average"] > 0.5:
-        text += f"; load average {described['load_average']:.1f} at the start: not a quiet machine"
-    return text
+    return text + machine.disturbance(described["load_average"])
 
 
 if __name__ == "__main__":

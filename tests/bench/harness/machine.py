@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PROC = Path("/proc")
+QUIET_LOAD = 0.5
 
 
 def raise_file_limit() -> None:
@@ -96,3 +97,10 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "load_average": os.getloadavg()[0],
     }
+
+
+def disturbance(load_average: float) -> str:
+    """Say that a machine with this load average, before a run, is not a quiet one; nothing if it is."""
+    if load_average <= QUIET_LOAD:
+        return ""
+    return f"; load average {load_average:.1f} at the start: not a quiet machine"

@@ -76,6 +76,15 @@ TARGETS = (
     Target("memory", at_most=2000),
 )
 
+# What is between nodes: brokers.py and gateways.py judge these.
+NODE_TARGETS = (
+    # Deliveries per second of CPU time of all processes.
+    Target("fan-two-workers", base="fan-one-worker", at_least=0.9),
+    # Milliseconds from the call of `publish` to the other node's hub, at 1,000 publications a second.
+    Target("p99-nats", at_most=5),
+    Target("p99-valkey", at_most=5),
+)
+
 
 def ratios(
     samples: Mapping[tuple[str, str], Sequence[Sample]], own: tuple[str, str], base: tuple[str, str]
