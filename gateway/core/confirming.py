@@ -35,9 +35,30 @@ async def publish_confirmed(
     if node.trackers.policy(group) is not None:
         kept = await node.broker.store(publication, idempotency_key)
         return Confirmed(kept.position, kept.repeated, None)
-    if idempotency_key is not None:
-        # The length keeps the key of one group from being that of another.
-        name = f"publish {len(group)} {group} {idempotency_key}"
-        if not await node.broker.claim(name, node.idempotency_seconds):
-            return Confirmed(None, repeated=True, connections=0)
-    return Confirmed(None, repeated=False, connections=node.broker.publish(publication))
+    if idempotency_key is None:
+        return Confirmed(None, repeated=False, connections=node.broker.publish(publication))
+    # The length keeps the key of one group from being that of another.
+    return await _publish_once(node, publication, f"{len(group)} {group} {idempotency_key}")
+
+
+async def _publish_once(node: NodeCalls, publication: Publication, name: str) -> Confirmed:
+    doubts = node.doubts
+    # Before that there is no connection on which a claim could have been made.
+    connected = node.broker.status.connected
+    tries = doubts.tries(name)
+    try:
+        while not await node.broker.claim(_claim(name, tries), node.idempotency_seconds):
+            if doubts.tries(name) <= tries:
+                return Confirmed(None, repeated=True, connections=0)
+            tries = doubts.tries(name)  # another try has just come to nothing
+        connections = node.broker.publish(publication)
+    except BaseException:  # a caller that is cancelled, too: the claim may have been made
+        doubts.doubt(name, tries + 1, tell=connected)
+        raise
+    if tries:
+        doubts.doubt(name, tries, tell=True)  # for as long as this try's claim holds
+    return Confirmed(None, repeated=False, connections=connections)
+
+
+def _claim(name: str, tries: int) -> str:
+    return f"publish {name}" if not tries else f"publish+{tries} {name}"

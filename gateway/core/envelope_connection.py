@@ -39,8 +39,13 @@ class EnvelopeConnection(SocketConnection):
         """The groups with history that it is a member of; `None` if there are none."""
         if self._set_of is not self.joined:
             self._set_of = self.joined
-            self._set = self.node.resuming.set_of(self.joined)
+            self._set = self.node.resuming.set_of(self.joined, self._set)
         return self._set
+
+    def regrouped(self) -> None:
+        """Go over to another set at once: what those of the former one are sent it may not get."""
+        if self._set is not None:
+            _ = self.resume_set
 
     def send(self, message: str | bytes | bytearray | memoryview) -> Awaitable[None]:
         """Send a message in an envelope of its own, that names no group; otherwise as `Connection.send`."""

@@ -136,6 +136,7 @@ class Hub:
                 group.presence.add(connection)
             group.add(connection)
             connection.joined += (group,)
+            connection.regrouped()
 
     def _tally(self, name: str) -> GroupTally:
         return self._metrics.group_tally(self.pattern_of(name))
@@ -145,6 +146,7 @@ class Hub:
         group = self._groups.get(name)
         if group is not None and group in connection.joined:
             connection.joined = tuple(other for other in connection.joined if other is not group)
+            connection.regrouped()
             self._leave(group, connection)
             if group.presence is not None:
                 group.presence.discard(connection, for_good=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.core.clock import Clock
     from gateway.core.confirming import Confirmed
     from gateway.core.connection import Connection
+    from gateway.core.doubts import Doubts
     from gateway.core.guard import Guards
     from gateway.core.hub import Hub
     from gateway.core.orders import Orders
@@ -39,6 +40,7 @@ class NodeCalls:
 
     broker: Broker
     clock: Clock
+    doubts: Doubts
     guards: Guards
     hub: Hub
     idempotency_seconds: float
@@ -99,7 +101,7 @@ class NodeCalls:
 
         Raises:
             BrokerUnavailableError: If the broker has not said that it has it. With an idempotency key it is
-                safe to try again.
+                safe to try again; in a group without history at another node only once that has heard of it.
             MessageTooBigError: If it is too big for the way between nodes.
         """
         excluded = None if exclude is None else exclude.id
@@ -114,12 +116,20 @@ class NodeCalls:
             since: The offset behind which to begin; `None` for the newest ones.
             limit: Most publications that are given, in their order.
 
+        Returns:
+            What it keeps. Where a place in it stands for publications that may be lost, or holds one that
+            this node cannot read, `floor` is no lower than that place, and `whole` is false.
+
         Raises:
             BrokerUnavailableError: If the broker cannot be asked.
             ValueError: If the group keeps no history.
         """
         found = await self.broker.history(group, since, limit)
-        return found._replace(publications=tuple(one for one in found.publications if not one.lost))
+        lost = [one.offset for one in found.publications if one.lost]
+        if not lost:
+            return found
+        whole = tuple(one for one in found.publications if not one.lost)
+        return found._replace(publications=whole, floor=max(found.floor, *lost), whole=False)
 
     async def resume_token(self, *groups: str) -> str:
         """Sign where groups are now, as for a page that is about to be rendered.

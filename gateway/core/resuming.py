@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from gateway.broker.contract import BrokerUnavailableError, Position
-from gateway.core.envelope import Envelope, token_envelope
+from gateway.core.envelope import token_envelope
+from gateway.core.groups import EVERYONE
+from gateway.core.replays import Replays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from gateway.broker.contract import Publication
-    from gateway.core.clock import Clock
+    from gateway.core.clock import Call, Clock
     from gateway.core.groups import Group
     from gateway.core.hub import Hub
     from gateway.core.resume import Positions, ResumeTokens, Resumption
@@ -27,8 +30,8 @@ __all__ = ["Arrival", "ResumeSet", "Resuming", "SignedPositions"]
 _PREPARE_SECONDS: Final = 2.0
 """How long an opening handshake waits for the engine; then the client is told that it is not recovered."""
 
-_REPLAYS: Final = 64
-"""Answers that are kept for others who come back with the same token: after a restart that is the rule."""
+_LEAST_PAUSE: Final = 0.25
+"""Seconds between two looks at all sets: of many each may be due at a time of its own."""
 
 
 class ResumeSet:
@@ -37,16 +40,22 @@ class ResumeSet:
     Args:
         groups: Their names, sorted.
         seconds: For how long their tokens are good.
-        sent_at: The present, on the node's clock: who joins is sent a token.
+        now: The present, on the node's clock: who joins is sent a token.
     """
 
-    __slots__ = ("__weakref__", "groups", "seconds", "sent_at")
+    __slots__ = ("__weakref__", "due_at", "groups", "seconds")
 
-    def __init__(self, groups: tuple[str, ...], seconds: float, sent_at: float) -> None:
+    def __init__(self, groups: tuple[str, ...], seconds: float, now: float) -> None:
         self.groups = groups
         self.seconds = seconds
-        self.sent_at = sent_at
-        """When all who have these groups were last sent a token, on the node's clock."""
+        self.due_at = now
+        """When all who have these groups need another token, on the node's clock: none of theirs ends before
+        another half of its time is over."""
+        self.sent(now)
+
+    def sent(self, now: float) -> None:
+        """Note that all are sent a token; it may end a second early, as a token's end is a whole second."""
+        self.due_at = now + max(self.seconds - 1, 0.0) / 2
 
 
 class SignedPositions(NamedTuple):
@@ -105,12 +114,14 @@ class Arrival:
 
         Args:
             token: The token of its groups as they are now.
-            most_bytes: Most characters of all of them together; beyond it the client is not recovered.
+            most_bytes: Most bytes of all of them together, as frames; beyond it the client is not recovered.
         """
         if self._token is None:
             return () if token is None else (token_envelope(token),)
         if self._resumption is not None:
-            outcome, texts = self._resuming.replay(self._trackers, self._resumption, most_bytes)
+            outcome, texts = self._resuming.replays.give(
+                self._resuming.tokens, self._trackers, self._resumption, most_bytes
+            )
             self._resuming.metrics.recoveries[outcome] += 1
             if texts is not None:
                 return texts
@@ -132,16 +143,41 @@ class Resuming:
         self.trackers = trackers
         self.tokens = tokens
         self.metrics = metrics
+        self.replays = Replays()
         self._sets: WeakValueDictionary[tuple[str, ...], ResumeSet] = WeakValueDictionary()
-        self._replays: dict[tuple[object, ...], tuple[str, ...]] = {}
+        self._hub: Hub | None = None
+        self._look: Call | None = None
+        self._look_at = math.inf
 
     @property
     def sets(self) -> list[ResumeSet]:
         """All sets of groups that connections have."""
         return list(self._sets.values())
 
-    def set_of(self, joined: Sequence[Group]) -> ResumeSet | None:
-        """Give the set of the groups with history among those that a connection has joined."""
+    def start(self, hub: Hub) -> None:
+        """Send tokens from now on to those whose own would run out.
+
+        Args:
+            hub: Knows the members of groups.
+        """
+        self._hub = hub
+        for groups in self.sets:
+            self._look_by(groups.due_at)
+
+    def close(self) -> None:
+        """Send no more tokens."""
+        self._hub = None
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+
+    def set_of(self, joined: Sequence[Group], former: ResumeSet | None = None) -> ResumeSet | None:
+        """Give the set of the groups with history among those that a connection has joined.
+
+        Args:
+            joined: All groups that it has joined.
+            former: The set that it had before, and its token is of; `None` for none.
+        """
         trackers = [tracker for group in joined if (tracker := self.trackers.get(group.name)) is not None]
         if not trackers:
             return None
@@ -152,6 +188,10 @@ class Resuming:
             found = self._sets[groups] = ResumeSet(
                 groups, min(seconds, self.tokens.seconds), self.clock.time()
             )
+            self._look_by(found.due_at)
+        if former is not None and former.due_at < found.due_at:
+            found.due_at = former.due_at
+            self._look_by(found.due_at)
         return found
 
     def token(self, groups: ResumeSet | None) -> str | None:
@@ -186,16 +226,38 @@ class Resuming:
             raise ValueError("too many groups for one token, or their names are too long")
         return SignedPositions(positions, token, seconds)
 
+    def note_sent(self, groups: ResumeSet, publication: Publication) -> None:
+        """Note that a publication takes a token to members who have a set, if it reaches all of them."""
+        if publication.exclude is None and (
+            publication.group in groups.groups or publication.group == EVERYONE
+        ):
+            groups.sent(self.clock.time())
+
+    def _look_by(self, due_at: float) -> None:
+        """Have the sets looked at when one is due, or a little later."""
+        if self._hub is None or due_at >= self._look_at:
+            return
+        if self._look is not None:
+            self._look.cancel()
+        self._look_at = due_at
+        self._look = self.clock.call_later(max(due_at - self.clock.time(), _LEAST_PAUSE), self._refresh)
+
+    def _refresh(self) -> None:
+        self._look, self._look_at = None, math.inf
+        if self._hub is not None:
+            self.refresh(self._hub)
+            self._look_by(min((groups.due_at for groups in self.sets), default=math.inf))
+
     def refresh(self, hub: Hub) -> None:
         """Send a token to those to whom nothing was published for long: the one they have would run out."""
         now = self.clock.time()
         for groups in self.sets:
-            if now - groups.sent_at < groups.seconds / 2:
+            if now < groups.due_at:
                 continue
+            groups.sent(now)
             token = self.token(groups)
             if token is None:
                 continue
-            groups.sent_at = now
             text = token_envelope(token)
             for member in hub.members(groups.groups[0]):
                 if member.resume_set is groups:
@@ -211,55 +273,3 @@ class Resuming:
         """
         with self.trackers.held(groups) as trackers:
             yield Arrival(trackers, token, self)
-
-    def replay(
-        self, trackers: Sequence[Tracker], resumption: Resumption, most_bytes: int
-    ) -> tuple[str, Sequence[str] | None]:
-        """Give what came after some positions, as envelopes: first the good news, then each publication.
-
-        Returns:
-            The outcome by which it is counted, and the envelopes; `None` if something cannot be had any more.
-        """
-        places: list[tuple[str, Position, Position]] = []
-        for tracker in trackers:
-            since, now = resumption.positions[tracker.group], tracker.position
-            if now is None:
-                return "not_kept", None
-            places.append((tracker.group, since, now))
-        key = (resumption.ends_at, *places)
-        texts: Sequence[str] | None = self._replays.get(key)
-        if texts is None:
-            texts = self._write(trackers, resumption)
-            if texts is None:
-                return "not_kept", None
-            if len(self._replays) >= _REPLAYS:
-                self._replays.clear()
-            self._replays[key] = tuple(texts)
-        if sum(map(len, texts)) > most_bytes:
-            return "too_much", None
-        return "recovered", texts
-
-    def _write(self, trackers: Sequence[Tracker], resumption: Resumption) -> list[str] | None:
-        missed: list[Publication] = []
-        for tracker in trackers:
-            some = tracker.missed(resumption.positions[tracker.group])
-            if some is None:
-                return None
-            missed += some
-        had = {tracker.group: resumption.positions[tracker.group] for tracker in trackers}
-        tokens = self.tokens
-        # Each has its own token: who is cut off in the middle goes on from there. All but the last one's
-        # positions are old, and good for no longer than the token that the client has come with.
-        texts = [
-            token_envelope(tokens.sign_until(had, resumption.ends_at), recovered=True, missed=len(missed))
-        ]
-        for publication in missed:
-            had[publication.group] = Position(publication.offset, publication.epoch)
-            texts.append(Envelope(publication).text(tokens.sign_until(had, resumption.ends_at)))
-        seconds = min((tracker.policy.seconds for tracker in trackers), default=tokens.seconds)
-        fresh = tokens.sign(had, seconds)
-        if missed:
-            texts[-1] = Envelope(missed[-1]).text(fresh)
-        else:
-            texts[0] = token_envelope(fresh, recovered=True, missed=0)
-        return texts

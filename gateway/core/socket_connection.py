@@ -70,10 +70,12 @@ class SocketConnection(EndingConnection, asyncio.Protocol):
         route.connections += 1
         for group in self._route.groups(self.params, self.identity):
             node.hub.join(self, group)
-        self._greet()
+        # Before anything is sent: that may end it, and its end takes it off these lists.
         self.start_pings()
         node.expiries.add(self)
-        self._run(self._route.open_event, self)
+        self._greet()
+        if self._state is not _CLOSED:
+            self._run(self._route.open_event, self)
         self.flush()
 
     def _greet(self) -> None:

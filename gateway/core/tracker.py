@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.broker.contract import Position
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from gateway.broker.contract import History, HistoryPolicy, Publication
 
 __all__ = ["Tracker", "Verdict"]
+
+_MOST_LEFT: Final = 4
+"""Epochs that are known as former ones."""
 
 
 class Verdict(Enum):
@@ -26,6 +30,8 @@ class Verdict(Enum):
     """Others belong before it."""
     NEW_EPOCH = auto()
     """The history has begun anew: nobody knows what was in between. From here on it is followed."""
+    FORMER_EPOCH = auto()
+    """It is of a history that has been left for another: it has been on its way for long, or that goes on."""
 
 
 class _Mirror(NamedTuple):
@@ -51,8 +57,10 @@ class Tracker:
     """
 
     __slots__ = (
+        "_left",
         "_mirror",
         "_tail",
+        "blind_since",
         "group",
         "healing",
         "held",
@@ -78,13 +86,16 @@ class Tracker:
         """How many opening handshakes are about to make a member."""
         self.healing = False
         """Whether the engine is being asked for what lies in a hole; what arrives meanwhile is held."""
+        self.blind_since = -math.inf
+        """Until when the position was the newest for certain, before what is being mended."""
         self.held: list[Publication] = []
         self.overrun = False
-        """Whether more came meanwhile than could be held: the engine has to be asked once more."""
+        """Whether the engine has to be asked once more: more came than could be held, or was missed anew."""
         self.reading = asyncio.Lock()
         """Taken by whoever asks the engine for all that it keeps."""
         self._mirror: _Mirror | None = None
         self._tail: list[Publication] | None = None
+        self._left: dict[str, int] = {}  # former epochs, and how far members have them
 
     def judge(self, publication: Publication) -> Verdict:
         """Judge a publication that has come; it is followed by `advance` if it is delivered."""
@@ -92,7 +103,7 @@ class Tracker:
         if position is None:
             return Verdict.DELIVER
         if publication.epoch != position.epoch:
-            return Verdict.NEW_EPOCH
+            return Verdict.FORMER_EPOCH if publication.epoch in self._left else Verdict.NEW_EPOCH
         if publication.offset <= position.offset:
             return Verdict.REPEATED
         return Verdict.DELIVER if publication.previous <= position.offset else Verdict.HOLE
@@ -103,6 +114,7 @@ class Tracker:
         self.position = Position(publication.offset, publication.epoch)
         if former is not None and former.epoch != publication.epoch:
             self._mirror = self._tail = None
+            self._leave(former, publication.epoch)
             return
         if self._tail is not None:
             self._tail.append(publication)
@@ -117,9 +129,23 @@ class Tracker:
 
     def adopt(self, position: Position) -> None:
         """Follow the group from a position on; what came before it is unknown."""
-        if position != self.position:
+        former = self.position
+        if position != former:
             self._mirror = self._tail = None
+        if former is not None and former.epoch != position.epoch:
+            self._leave(former, position.epoch)
         self.position = position
+
+    def begin_epoch(self, epoch: str) -> None:
+        """Follow another history from its beginning, or from where it was left for others before."""
+        self.adopt(Position(self._left.get(epoch, 0), epoch))
+
+    def _leave(self, former: Position, epoch: str) -> None:
+        left = self._left
+        left.pop(epoch, None)
+        left[former.epoch] = former.offset
+        if len(left) > _MOST_LEFT:
+            del left[next(iter(left))]
 
     @property
     def mirrored(self) -> bool:

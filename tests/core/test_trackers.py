@@ -302,3 +302,120 @@ async def test_whoever_comes_back_first(followed: Followed) -> None:
         missed = trackers[0].missed(Position(since.offset - 1, since.epoch))
     assert missed is not None
     assert [one.message for one in missed] == ["b", "c"]
+
+
+async def test_whoever_comes_back_from_before_a_gap(followed: Followed) -> None:
+    """After members were told of a gap a client from before it, or from within it, is not recovered."""
+    followed.publish("a", "b")
+    former = followed.trackers["room"].position
+    assert former is not None
+    with followed.trackers.held(["room"]) as (tracker,):
+        await followed.trackers.prepare([tracker], {"room": former._replace(offset=former.offset - 1)})
+        assert tracker.mirrored
+        texts = [str(number) for number in range(20)]
+        for text in texts:
+            followed.publish(text, lose=text)
+        followed.trackers.gap()
+        await followed.settle()
+        assert followed.seen == ["a", "b", "gap", *texts[10:]]
+        for back in (20, 15, 11):
+            since = former._replace(offset=former.offset + 20 - back)
+            await followed.trackers.prepare([tracker], {"room": since})
+            assert tracker.missed(since) is None
+        since = former._replace(offset=former.offset + 10)
+        await followed.trackers.prepare([tracker], {"room": since})
+        missed = tracker.missed(since)
+    assert missed is not None
+    assert [one.message for one in missed] == texts[10:]
+
+
+async def test_the_group_is_left_while_the_engine_is_asked(followed: Followed) -> None:
+    """What the engine says after the last member has left is not for whoever joins then."""
+    followed.broker.answers.clear()
+    followed.publish("a", "b", "c", lose="b")
+    await followed.settle()
+    followed.trackers.unsubscribe("room")
+    followed.trackers.subscribe("room")
+    followed.seen.clear()
+    followed.broker.answers.set()
+    await followed.settle()
+    followed.publish("d")
+    assert followed.seen == ["d"]
+
+
+async def test_a_gap_while_the_engine_is_asked(followed: Followed) -> None:
+    """What is lost after the engine was asked, and shows by nothing else, is found by another question."""
+    followed.broker.answers.clear()
+    followed.trackers.gap()
+    await followed.settle()
+    followed.publish("a", lose="a")
+    followed.trackers.gap()
+    followed.broker.answers.set()
+    await followed.settle()
+    assert followed.seen == ["a"]
+
+
+async def test_no_answer_after_a_repetition(followed: Followed) -> None:
+    """If the engine cannot be asked, what came twice meanwhile is handed over once."""
+    followed.publish("a", "b")
+    followed.broker.broken = True
+    followed.trackers.gap()
+    again = Publication("room", "b", None, None, 2, 1, followed.trackers["room"].position.epoch)  # type: ignore[union-attr]
+    followed.trackers.deliver(again)
+    followed.publish("c")
+    await followed.settle()
+    assert followed.seen == ["a", "b", "gap", "c"]
+
+
+async def test_late_ones_of_a_former_epoch(followed: Followed) -> None:
+    """What is held back of a history that has ended does not lead back to it, and nothing comes twice."""
+    position = followed.trackers["room"].position
+    assert position is not None
+    followed.trackers.deliver(Publication("room", "x", offset=3, previous=2, epoch="former"))
+    followed.publish("a", "b")
+    followed.trackers.deliver(Publication("room", "y", offset=4, previous=3, epoch="former"))
+    followed.publish("c")
+    await followed.settle()
+    assert followed.seen[-3:] == ["a", "b", "c"]
+    assert "y" not in followed.seen
+    assert followed.trackers["room"].position == Position(3, position.epoch)
+
+
+async def test_a_former_epoch_that_goes_on(followed: Followed) -> None:
+    """If the engine says that a former history goes on, members get the rest of it, after a word, once."""
+    followed.publish("a", "b")
+    followed.trackers.deliver(Publication("room", "x", offset=1, previous=0, epoch="other"))
+    followed.publish("c")
+    await followed.settle()
+    followed.publish("d")
+    assert followed.seen == ["a", "b", "gap", "x", "gap", "c", "d"]
+
+
+async def test_a_position_learnt_while_the_engine_is_asked(followed: Followed) -> None:
+    """An older answer does not set back what a client has begun with."""
+    followed.trackers.unsubscribe("room")
+    followed.publish("a")
+    with followed.trackers.held(["room"]) as (tracker,):
+        older = await followed.broker.history("room", None, 10)
+        answered = asyncio.Event()
+        newer = followed.broker.history
+
+        async def history(group: str, since: int | None, limit: int) -> History:
+            if since is not None or answered.is_set():
+                return await newer(group, since, limit)
+            answered.set()
+            while tracker.position is None:
+                await asyncio.sleep(0)
+            return older
+
+        followed.broker.history = history  # type: ignore[method-assign]
+        followed.trackers.gap()
+        await answered.wait()
+        followed.publish("b", lose="b")
+        await followed.trackers.prepare([tracker], {"room": older.newest})
+        position = tracker.position
+        await followed.settle()
+    assert position is not None
+    assert position.offset > older.newest.offset
+    assert tracker.position == position
+    assert "b" not in followed.seen

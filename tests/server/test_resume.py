@@ -9,6 +9,8 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
+from gateway.core.replays import Replays
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -48,6 +50,16 @@ async def envelope(client: ClientConnection) -> dict[str, Any]:
     value = json.loads(await client.recv())
     assert isinstance(value, dict)
     return value
+
+
+async def latest(client: ClientConnection) -> str:
+    """Give the newest of the tokens that have come; an empty one if none has."""
+    await client.send("and then?")
+    token = ""
+    while "data" not in (one := await envelope(client)):
+        token = one["resume"]
+    assert one == {"data": "and then?"}
+    return token
 
 
 async def api(server: Served, path: str, body: dict[str, Any] | None = None, status: int = 200) -> Any:
@@ -234,6 +246,39 @@ class TestResuming:
             assert (await envelope(client))["recovered"] is False
         assert server.node.metrics.recoveries == {"too_much": 1}
 
+    async def test_what_takes_more_bytes_than_characters(self, server: Served) -> None:
+        """It is the bytes on the wire that have to fit."""
+        async with server.connect("/small") as client:
+            token = (await envelope(client))["resume"]
+        for _ in range(3):
+            server.node.publish("room:1", "\N{GRINNING FACE}" * 200)
+        async with back(server, token, "/small") as client:
+            assert (await envelope(client))["recovered"] is False
+        async with back(server, token) as client:  # a route with more room is another matter
+            assert (await envelope(client))["missed"] == 3
+            assert [(await envelope(client))["data"] for _ in range(3)] == ["\N{GRINNING FACE}" * 200] * 3
+        assert server.node.metrics.recoveries == {"too_much": 1, "recovered": 1}
+
+    async def test_a_greeting_that_ends_the_connection(
+        self, server: Served, monkeypatch: pytest.MonkeyPatch, until: Callable[..., Awaitable[None]]
+    ) -> None:
+        """It ends in order, and nobody else's end is disturbed by that."""
+        async with server.connect("/room/1") as client:
+            token = (await envelope(client))["resume"]
+        huge = ["x" * 8_000_000] * 3
+        monkeypatch.setattr(Replays, "give", lambda *_: ("recovered", huge))
+        async with server.connect(f"/room/1?resume={token}", max_size=None, max_queue=1) as client:
+            await client.wait_closed()
+        monkeypatch.undo()
+        for _ in range(3):
+            async with server.connect("/room/1") as client:
+                await envelope(client)
+                await client.close()
+                assert client.close_code == 1000
+        await until(lambda: not server.node.sockets)
+        assert len(server.node.rounds(20.0)) == 0
+        assert server.node.metrics.closes[1013] == 1
+
     async def test_many_with_one_token(self, server: Served) -> None:
         """All who come back with the same position get the same, also when it has gone on meanwhile."""
         async with server.connect("/room/1") as client:
@@ -285,6 +330,60 @@ class TestTokensStayGood:
             assert (await envelope(client))["recovered"] is False
         async with back(server, second["resume"]) as client:
             assert (await envelope(client))["recovered"] is True
+
+    async def test_a_group_that_keeps_little(
+        self, gateway_clock: Any, serve_gateway: Callable[..., Awaitable[Served]]
+    ) -> None:
+        """Where a group keeps its history for less than a token might be good, the next one comes sooner."""
+        server = await serve_gateway(CONFIGURATION + "resume: {seconds: 3600}\n")
+        async with server.connect("/room/1") as client:
+            await envelope(client)
+            for _ in range(3):
+                await gateway_clock.turn(50)
+                assert server.node.resuming.tokens.read(await latest(client)) is not None
+            server.node.publish("room:1", "what takes a token along")
+            await envelope(client)
+            await gateway_clock.turn(25)
+            assert await latest(client) == ""
+
+    @pytest.mark.parametrize("to", ["some", "others"])
+    async def test_what_does_not_reach_all(
+        self, gateway_clock: Any, serve_gateway: Callable[..., Awaitable[Served]], to: str
+    ) -> None:
+        """What only some of those with the same groups get brings the others no token: theirs comes still."""
+        server = await serve_gateway(CONFIGURATION)
+        async with server.connect("/room/1") as client, server.connect("/room/1") as other:
+            await envelope(client)
+            await envelope(other)
+            one, another = server.node.members("room:1")
+            another.join("some")
+            for _ in range(14):
+                await gateway_clock.turn(5)
+                if to == "some":
+                    server.node.publish("some", "x")
+                else:
+                    server.node.publish("room:1", "x", exclude=one)
+            assert server.node.resuming.tokens.read(await latest(client)) is not None
+
+    async def test_groups_that_change(
+        self, gateway_clock: Any, serve_gateway: Callable[..., Awaitable[Served]]
+    ) -> None:
+        """Who joins or leaves a group has a token that is good all the time, too."""
+        server = await serve_gateway(CONFIGURATION)
+        async with server.connect("/room/2") as there, server.connect("/room/1") as client:
+            await envelope(there)
+            await envelope(client)
+            (member,) = server.node.members("room:1")
+            for group in ("room:0", "room:2"):
+                await gateway_clock.turn(25)
+                member.join(group)
+                await gateway_clock.turn(25)
+                assert server.node.resuming.tokens.read(await latest(client)) is not None
+                member.leave("room:0")
+            await gateway_clock.turn(40)
+            resumption = server.node.resuming.tokens.read(await latest(client))
+        assert resumption is not None
+        assert set(resumption.positions) == {"room:1", "room:2"}
 
 
 class TestApi:
