@@ -31,6 +31,12 @@ def guard_plugins(node: Node, prepared: Prepared) -> None:
     for choices in prepared.handlers:
         for choice in choices:
             guards.owners.add(choice.plugin, choice.handler.__module__)
+    for name, hook in prepared.plugins.admission():
+        guards.owners.add(name, getattr(hook, "__module__", None) or "")
+    guards.ways = prepared.way_plugins
+    for name, (way, _) in prepared.authenticators.items():
+        if name in guards.ways:
+            guards.owners.add(guards.ways[name], way.__module__)
 
 
 class BlockWarnings:

@@ -76,6 +76,7 @@ class Errand:
         resume_key: In place of `resume.key`.
         revocations: The file in place of `revocation.file`, where that is not set; `None` for none.
         admin: Descriptors of the sockets of the operators' listener, by slot; empty without one.
+        ready_by: When the worker has to be ready, by the system's monotonic clock.
     """
 
     text: str
@@ -87,6 +88,7 @@ class Errand:
     resume_key: str
     revocations: str | None = None
     admin: tuple[int, ...] = ()
+    ready_by: float = math.inf
 
     def admin_of(self, slot: int) -> int | None:
         """Give the descriptor of a slot's socket for operators; `None` if there is none."""

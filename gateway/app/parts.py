@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from gateway.errors import GatewayError
+from gateway.plugin.judging import one_line
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from gateway.core.node import Node
+    from gateway.core.patience import Patience
 
 __all__ = ["PartStartError", "Parts"]
 
@@ -36,10 +37,17 @@ class PartStartError(GatewayError):
         cause: What it raised.
     """
 
-    def __init__(self, what: str, cause: Exception) -> None:
-        super().__init__(f"{what} failed at its start: {type(cause).__name__}: {cause}")
+    def __init__(self, what: str, cause: BaseException) -> None:
+        super().__init__(f"{what} failed at its start: {one_line(cause)}")
         self.what = what
         self.cause = cause
+
+
+class _Started(NamedTuple):
+    what: str
+    plugin: str
+    name: str
+    part: _Part
 
 
 class Parts:
@@ -47,41 +55,54 @@ class Parts:
 
     Args:
         node: The node that they start on, in whose log it stands if one fails at its stop.
+        patience: What awaits their starts and stops.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, patience: Patience) -> None:
         self._node = node
-        self._started: list[tuple[str, _Part]] = []
+        self._patience = patience
+        self._started: list[_Started] = []
 
-    async def begin(self, what: str, cls: type[PartType], options: BaseModel) -> PartType:
+    async def begin(
+        self, what: str, cls: type[PartType], options: BaseModel, *, plugin: str, name: str
+    ) -> PartType:
         """Make a handler or a way, and have it start.
 
         Args:
             what: Which one, as errors and the log name it.
             cls: Its class.
             options: Its validated options.
+            plugin: The plugin that it comes from; empty if it is the gateway's own.
+            name: Its name in gateway.yaml.
 
         Raises:
-            PartStartError: If it cannot be made, or fails at its start.
+            PartStartError: If it cannot be made, fails at its start, or does not end it in its time.
         """
         try:
             part = cls(options)
-            await _finish(part.on_start(self._node))
-        except Exception as exc:
+            await self._patience.start(plugin, what, part.on_start(self._node))
+        except (Exception, SystemExit) as exc:
             raise PartStartError(what, exc) from exc
-        self._started.append((what, part))
+        self._started.append(_Started(what, plugin, name, part))
         return part
 
     async def stop(self) -> None:
         """Have all stop, the last that started first."""
-        for what, part in reversed(self._started):
+        failures = self._node.metrics.handler_failures
+        while self._started:
+            what, plugin, name, part = self._started.pop()
             try:
-                await _finish(part.on_stop())
-            except Exception as exc:
+                if not await self._patience.stop(plugin, what, part.on_stop()):
+                    failures[plugin, name, "timeout"] += 1
+            except (Exception, SystemExit) as exc:  # noqa: BLE001 - as said
                 # A plugin's code at the end: reported, and the others follow.
-                self._node.log.error("part_stop_failed", part=what, exc_info=exc)
+                failures[plugin, name, "error"] += 1
+                self._tell(what, plugin, exc)
 
-
-async def _finish(result: Any) -> None:
-    if isawaitable(result):
-        await result
+    def _tell(self, what: str, plugin: str, error: BaseException) -> None:
+        told = {"plugin": plugin or None, "part": what}
+        try:
+            self._node.log.error("part_stop_failed", **told, exc_info=error)
+        except Exception:  # noqa: BLE001 - as said
+            # An error can be such that it cannot be shown.
+            self._node.log.error("part_stop_failed", **told, error=type(error).__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.admin.dashboard import dashboard_blueprint
@@ -14,12 +15,13 @@ from gateway.app.blueprints import client_blueprints, make_access, operator_blue
 from gateway.app.figures import make_figures
 from gateway.app.isolation import BlockWarnings, guard_plugins
 from gateway.app.nodes import make_node
-from gateway.app.parts import Parts
+from gateway.app.parts import Parts, PartStartError
 from gateway.app.policies import Policies
 from gateway.app.routes import make_route
 from gateway.auth.renewal import Renewal
 from gateway.auth.revocation_file import RevocationFile
 from gateway.core.node import node_name
+from gateway.core.patience import OverdueError, Patience
 from gateway.protocol.close_codes import CloseCode
 from gateway.server.address import group_of
 from gateway.server.client import client_finder
@@ -61,6 +63,7 @@ class Gateway:
         share: Gives the figures of all workers for those of this one; `None` where there is no other.
         tap: Shows the messages of all routes; `None` unless somebody develops.
         slot: The number of its slot; `None` where there is no other worker.
+        start_seconds: Within which plugins have to have started; `None` for `listen.worker_start_seconds`.
     """
 
     def __init__(
@@ -73,7 +76,10 @@ class Gateway:
         share: Callable[[Figures], Awaitable[Figures]] | None = None,
         tap: Tap | None = None,
         slot: int | None = None,
+        start_seconds: float | None = None,
     ) -> None:
+        listen = prepared.config.listen
+        self._start_seconds = listen.worker_start_seconds if start_seconds is None else start_seconds
         self._slot = slot
         self._admin: AdminListener | None = None
         self._feed: Feed | None = None
@@ -92,6 +98,7 @@ class Gateway:
         self.figures: ProcessFigures | None = None
         """What it counts; `None` before the start, and where `metrics: enabled` is false."""
         self.node: Node
+        self._patience: Patience
         self._parts: Parts
         self.app: Sanic[Any, Any]
 
@@ -122,7 +129,8 @@ class Gateway:
         Raises:
             OSError: If the address cannot be had.
             BrokerUnavailableError: If the broker is required and cannot be reached.
-            PartStartError: If a handler, a way to authenticate or a plugin's broker fails at its start.
+            PartStartError: If a handler, a way to authenticate or a plugin's broker fails at its start, or
+                does not end it in time.
             RevocationFileError: If the file of revocations cannot be read.
             PluginProblem: If a plugin does, or if two parts claim one path.
         """
@@ -150,20 +158,22 @@ class Gateway:
             prepared, name, log, policies, clock=self._clock, around_broker=self._around_broker
         )
         node = self.node
-        self._parts = parts = Parts(node)
+        self._patience = Patience(node, self._start_seconds)
+        self._parts = parts = Parts(node, self._patience)
         guard_plugins(node, prepared)
         manager = prepared.plugins
         for plugin in manager.plugins:
             if plugin.name in prepared.plugin_options:
                 manager.configure(plugin, prepared.plugin_options[plugin.name])
-        await node.start()
+        await self._start_node()
         if config.revocation.file is not None:
             # After the broker: what is revoked meanwhile comes as a note.
             self._revocation_file = RevocationFile(config.revocation.file)
             self._revocation_file.load(node.revocations)
         for name, (cls, options) in prepared.authenticators.items():
-            self._ways[name] = await parts.begin(f"way {name!r} to authenticate", cls, options)
-        await manager.start(node)
+            what, whose = f"way {name!r} to authenticate", node.guards.ways.get(name, "")
+            self._ways[name] = await parts.begin(what, cls, options, plugin=whose, name=name)
+        await manager.start(node, self._patience.start)
         routes = [
             await make_route(entry, choices, node, parts, self._ways, self._tap)
             for entry, choices in zip(config.routes, prepared.handlers, strict=True)
@@ -201,6 +211,24 @@ class Gateway:
             {"host": listen.host, "port": self.port} if listen.unix is None else {"unix": str(listen.unix)}
         )
         log.info("started", **where, routes=len(routes))
+
+    async def _start_node(self) -> None:
+        """Start the node, and with it the broker, which may be a plugin's."""
+        if self._prepared.broker is None:
+            await self.node.start()
+            return
+        try:
+            await self._patience.start(*self._broker, self.node.start())
+        except OverdueError as exc:
+            raise PartStartError(self._broker[1], exc) from exc
+
+    @property
+    def _broker(self) -> tuple[str, str]:
+        """The plugin that the broker comes from, and what it is called; only if there is such a plugin."""
+        assert self._prepared.broker is not None  # noqa: S101 - as said
+        module = self._prepared.broker[0].__module__
+        name = self._prepared.config.broker.type
+        return self.node.guards.owners.plugin_of(module), f"broker {name!r}"
 
     def _under_way(self) -> int:
         return 0 if self._listener is None else self._listener.under_way
@@ -243,20 +271,31 @@ class Gateway:
         self._log.info("stopped")
 
     async def _end(self) -> None:
-        """End plugins, handlers and the node, as far as they have begun."""
-        node = self.node
-        await self._parts.stop()
-        await self._prepared.plugins.stop(node)
-        if self._warnings is not None:
-            self._warnings.close()
-        if self.figures is not None:
-            self.figures.close()
-        if self._feed is not None:
-            self._feed.stop()
-        if self._admin is not None:
-            await self._admin.stop()
-        if self._listener is not None:
-            await self._listener.stop()
-        if self._sockets is not None:
-            self._sockets.remove()
-        await node.stop()
+        """End plugins, handlers and the node, as far as they have begun, whatever fails of it."""
+        ends: list[Callable[[], Any] | None] = [
+            self._parts.stop,
+            lambda: self._prepared.plugins.stop(self.node, self._patience.stop),
+            None if self._warnings is None else self._warnings.close,
+            None if self.figures is None else self.figures.close,
+            None if self._feed is None else self._feed.stop,
+            None if self._admin is None else self._admin.stop,
+            None if self._listener is None else self._listener.stop,
+            None if self._sockets is None else self._sockets.remove,
+            self._stop_node,
+        ]
+        for end in ends:
+            if end is None:
+                continue
+            try:
+                result = end()
+                if isawaitable(result):
+                    await result
+            except Exception as exc:  # noqa: BLE001 - as said
+                # A mistake of ours, or a plugin's broker: what is left would hold ports and connections.
+                self._log.error("end_failed", exc_info=exc)
+
+    async def _stop_node(self) -> None:
+        if self._prepared.broker is None:
+            await self.node.stop()
+        else:
+            await self._patience.stop(*self._broker, self.node.stop())

@@ -47,7 +47,10 @@ async def make_route(
     plugins: dict[str, str] = {}
     for choice in choices:
         what = f"handler {choice.name!r} of route {config.name!r}"
-        handlers.append((choice.name, await parts.begin(what, choice.handler, choice.options)))
+        handler = await parts.begin(
+            what, choice.handler, choice.options, plugin=choice.plugin, name=choice.name
+        )
+        handlers.append((choice.name, handler))
         plugins[choice.name] = choice.plugin
     origins = OriginPolicy.from_config(config.allowed_origins, missing=config.allow_missing_origin)
     named = tuple((name, ways[name]) for name in config.authenticate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.app.lifeline import Leave
 from gateway.app.worker_process import WorkerProcess, WorkerStartError
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from gateway.observe.logs import Logger
 
 __all__ = ["Slot"]
+
+# For a worker that has drained: closing handshakes, events that wait yet, and what plugins stop.
+_ENDING_SECONDS: Final = 30.0
 
 
 class Slot:
@@ -79,8 +82,10 @@ class Slot:
     async def _one_life(self) -> tuple[int, float]:
         """Start a worker and wait for its end; give its status, and for how many seconds it served."""
         loop = asyncio.get_running_loop()
+        listen = self._listen
+        leave_seconds = listen.drain_seconds + listen.opening_timeout_seconds + _ENDING_SECONDS
         worker = WorkerProcess(
-            self._listen.worker_hang_seconds, self._listen.worker_start_seconds, self._gathered
+            listen.worker_hang_seconds, listen.worker_start_seconds, leave_seconds, self._gathered
         )
         try:
             await worker.start(self._number, self._config, self._listening, self._errand)
@@ -124,6 +129,11 @@ class Slot:
             seconds = round(worker.overdue, 1)
             self._log.error(
                 "worker_hung", worker=self._number, pid=worker.pid, seconds=seconds, stack=worker.stack
+            )
+        elif worker.lingered:
+            seconds = round(worker.lingered, 1)
+            self._log.error(
+                "worker_lingered", worker=self._number, pid=worker.pid, seconds=seconds, stack=worker.stack
             )
         elif status == 0:
             self._log.info("worker_ended", worker=self._number, pid=worker.pid, **end)

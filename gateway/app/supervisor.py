@@ -182,6 +182,8 @@ class Supervisor:
         finally:
             await self._end_background()
             everybody = {*ending, *generations.former}
+            if generations.current is not None:
+                everybody.add(generations.current)  # where a reload has put it, and an error ends all
             for generation in everybody:
                 generation.kill()
             for generation in everybody:

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.app.lifeline import SHOW_STACK, beat_seconds
@@ -48,20 +49,24 @@ class WorkerProcess(asyncio.Protocol):
     Args:
         hang_seconds: For how long it may be silent once it is ready; then it is killed.
         start_seconds: Within which it has to be ready; then it is killed.
+        leave_seconds: Within which it has to end once it is told to; then it is killed.
         gathered: Where what it counts is kept.
     """
 
-    def __init__(self, hang_seconds: float, start_seconds: float, gathered: Gathered) -> None:
+    def __init__(
+        self, hang_seconds: float, start_seconds: float, leave_seconds: float, gathered: Gathered
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._hang_seconds = hang_seconds
         self._start_seconds = start_seconds
+        self._leave_seconds = leave_seconds
         self._gathered = gathered
         self._worker = ""
         self._rest = b""
         # When it was started; once it serves, when it was last heard.
         self._since = self._looked_at = self._loop.time()
         self._line_ended = self._loop.create_future()
-        self._is_leaving = False
+        self._leaving_since: float | None = None
         self._look: asyncio.TimerHandle | None = None
         self.ready_at: float | None = None
         """Since when it serves, in the loop's time; `None` before."""
@@ -71,6 +76,8 @@ class WorkerProcess(asyncio.Protocol):
         """Where it hung, a line for each step, if it did."""
         self.overdue = 0.0
         """For how many seconds it had been silent, or starting, when it was killed for that; else 0."""
+        self.lingered = 0.0
+        """For how many seconds it had been leaving when it was killed for that; else 0."""
         self._process: asyncio.subprocess.Process
         self._line: asyncio.Transport
 
@@ -112,8 +119,8 @@ class WorkerProcess(asyncio.Protocol):
                 raise
         ours.setblocking(False)
         self._line, _ = await self._loop.create_unix_connection(lambda: self, sock=ours)
-        self._line.write(errand.line())
         self._since = self._looked_at = self._loop.time()
+        self._line.write(replace(errand, ready_by=self._since + self._start_seconds).line())
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -165,11 +172,17 @@ class WorkerProcess(asyncio.Protocol):
         if now - self._looked_at > 2 * pause:
             # The supervisor itself, or the whole machine, has slept: what was said meanwhile is yet to come.
             self._since += now - self._looked_at
+            if self._leaving_since is not None:
+                self._leaving_since += now - self._looked_at
         self._looked_at = now
         limit = self._hang_seconds if self.ready_at is not None else self._start_seconds
         late = now - self._since
-        if late >= limit:
-            self.overdue = late
+        leaving = 0.0 if self._leaving_since is None else now - self._leaving_since
+        if late >= limit or leaving >= self._leave_seconds:
+            if late >= limit:
+                self.overdue = late
+            else:
+                self.lingered = leaving
             self._look = self._loop.call_later(_STACK_SECONDS, self.kill)
             with suppress(ProcessLookupError):
                 self._process.send_signal(SHOW_STACK)
@@ -178,7 +191,8 @@ class WorkerProcess(asyncio.Protocol):
 
     def leave(self, how: Leave) -> None:
         """Tell it to drain and to end; it obeys the first time."""
-        self._is_leaving = True
+        if self._leaving_since is None:
+            self._leaving_since = self._loop.time()
         if not self._line.is_closing():
             self._line.write(how.line())
 
@@ -216,9 +230,9 @@ class WorkerProcess(asyncio.Protocol):
         # has started holds on to it.
         await asyncio.wait({self._line_ended}, timeout=_LAST_WORDS_SECONDS)
         self._line.abort()
-        self._gathered.end(self, replaced=not self._is_leaving)
+        self._gathered.end(self, replaced=self._leaving_since is None)
         if not self.started.done():
-            self._fail(WorkerStartError(self._last_words(status)))
+            self._fail(WorkerStartError(self._last_words(status), "\n".join(self.stack)))
         return status
 
     def _last_words(self, status: int) -> str:

@@ -10,7 +10,7 @@ from gateway.auth.jwks import BadKeySetError
 from gateway.auth.key_cache import KeyCache
 from gateway.auth.keys import BadKeyError, read_key
 from gateway.auth.service import AuthService
-from gateway.config import Severity
+from gateway.config import Severity, check_authorities
 from gateway.protocol.refusals import Refused
 
 if TYPE_CHECKING:
@@ -114,3 +114,4 @@ def _authority_problems(loaded: Loaded, place: Path, file: FilePath | None) -> I
         yield loaded.problem(place, "file not found")
     except (OSError, ValueError):
         yield loaded.problem(place, "file holds no certificate in pem form")
+    yield from check_authorities(loaded, place, file)

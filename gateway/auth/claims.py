@@ -44,8 +44,12 @@ def groups_of(claims: Mapping[str, object], name: str | None, most: int) -> tupl
     listed = claims.get(name) if name is not None else None
     if listed is None:
         return ()
-    if not isinstance(listed, list) or len(listed) > most:
-        raise refuse("unauthorized", "claim of the groups holds no list, or too many")
+    if not isinstance(listed, list):
+        raise refuse("unauthorized", "claim of the groups holds no list")
+    if len(listed) > most:
+        raise refuse(
+            "unauthorized", f"claim of the groups holds {len(listed)}, limit {most}", limit="max_groups"
+        )
     for group in listed:
         if not isinstance(group, str) or not _is_name(group) or group.startswith("$"):
             raise refuse("unauthorized", "claim of the groups holds what no group can be named")

@@ -79,7 +79,7 @@ class ForwardAuthenticator(Authenticator[ForwardWayConfig]):
             # The question goes on when one of those who wait for it leaves.
             outcome = await asyncio.shield(task)
             if isinstance(outcome, Refused):
-                raise Refused(outcome.refusal, outcome.detail)
+                raise Refused(outcome.refusal, outcome.detail, outcome.limit)
             identity = outcome
         if identity.expires_at is not None and identity.expires_at <= time.time():
             raise refuse("unauthorized", "the service's identity has ended")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.core.identity import Identity
 from gateway.core.stepping import HandlerExit, as_coroutine
@@ -13,12 +13,22 @@ from gateway.protocol.refusals import Refusal, Refused, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from types import FrameType
 
     from gateway.core.opening import Opening
     from gateway.core.revocations import Revocations
     from gateway.plugin.authenticator import Authenticator
 
-__all__ = ["ask_admission", "authenticate"]
+__all__ = ["Asked", "ask_admission", "asked_at", "authenticate"]
+
+
+class Asked(NamedTuple):
+    """A way or an admission hook that is asked, or was when it failed."""
+
+    name: str
+    """The way's name, or the plugin's whose hook it is."""
+    is_way: bool
+    function: Callable[..., Any]
 
 
 async def authenticate(
@@ -40,12 +50,12 @@ async def authenticate(
             identity has ended or is revoked.
         TypeError: If a way gives something other than an identity, or one whose end is no time.
     """
-    for _, way in ways:
+    for name, way in ways:
         identity = await _answer(way.authenticate, opening)
         if isinstance(identity, Identity) and isinstance(identity.user, str):
             if identity.expires_at is not None:
                 if not math.isfinite(identity.expires_at):
-                    raise TypeError(f"{type(way).__name__}.authenticate gave an end that is no time")
+                    raise TypeError(f"way {name!r} ({type(way).__name__}) gave an end that is no time")
                 if identity.expires_at <= time.time():
                     raise refuse("unauthorized", "identity has ended")
             if revocations.covers(identity):
@@ -53,7 +63,7 @@ async def authenticate(
             opening.identity = identity
             return identity
         if identity is not None:
-            raise TypeError(f"{type(way).__name__}.authenticate gave {type(identity).__name__}")
+            raise TypeError(f"way {name!r} ({type(way).__name__}) gave {type(identity).__name__}")
     if ways:
         raise refuse("unauthorized", "no credentials")
     return None
@@ -81,6 +91,17 @@ async def ask_admission(
             raise TypeError(f"gateway_admit of plugin {name!r} gave {type(verdict).__name__}")
     if opening.identity is not None and revocations.covers(opening.identity):
         raise refuse("unauthorized", "identity is revoked")
+
+
+def asked_at(frames: Iterable[FrameType]) -> Asked | None:
+    """Give what has failed or waits, by the frames of the error or of the coroutine; `None` if none has."""
+    for frame in frames:
+        values = frame.f_locals
+        if frame.f_code is authenticate.__code__ and "way" in values:
+            return Asked(values["name"], True, values["way"].authenticate)
+        if frame.f_code is ask_admission.__code__ and "hook" in values:
+            return Asked(values["name"], False, values["hook"])
+    return None
 
 
 async def _answer(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from gateway.auth.failed_checks import FailedChecks
 from gateway.auth.pipeline import ask_admission, authenticate
 from gateway.config.models.forms import is_bearer_token
 from gateway.core.opening import Credential, Opening
 from gateway.core.request import OpeningRequest
+from gateway.observe.turned_away import count_limit
 from gateway.protocol.head import RequestHead
 from gateway.protocol.refusals import Refused, refuse
 
@@ -48,11 +50,12 @@ class Renewal:
         not its query, and not the client's certificate. The admission hooks see the fields again.
 
         Raises:
-            Refused: If it is not good.
+            Refused: If it is not good; `internal_error` if what judges it fails, which the log tells.
         """
         try:
             return await self._judge(connection, token)
         except Refused as refused:
+            count_limit(connection.node.metrics, refused)
             connection.node.log.info(
                 "renewal_refused",
                 logger="gateway.auth",
@@ -63,6 +66,11 @@ class Renewal:
                 detail=refused.detail,
             )
             raise
+        except Exception as exc:
+            # What fails is no fault of the handler that asks, and shall not be taken for one.
+            fields = {"connection": connection.id, "route": connection.route, "user": connection.user}
+            FailedChecks(connection.node).failed(exc, **fields)
+            raise refuse("internal_error") from exc
 
     async def _judge(self, connection: Connection, token: Any) -> Identity:
         if not isinstance(token, str) or not is_bearer_token(token):

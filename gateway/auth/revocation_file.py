@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import pydantic
 
-from gateway.core.revocations import PlainRevocation, TooManyRevocationsError
+from gateway.core.revocations import PlainRevocation, Revocations, TooManyRevocationsError
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gateway.core.revocations import Revocation, Revocations
+    from gateway.core.revocations import Revocation
 
 __all__ = ["RevocationFile", "RevocationFileError"]
 
@@ -66,6 +67,20 @@ class RevocationFile:
                     self._replace(kept)
         except OSError as exc:
             raise RevocationFileError(self._path, (exc.strerror or str(exc)).lower()) from exc
+
+    def check(self) -> None:
+        """Read the file as `load` would, and change nothing; one that is not there yet is good.
+
+        Raises:
+            RevocationFileError: If it cannot be read, or a line is no revocation.
+        """
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            raise RevocationFileError(self._path, (exc.strerror or str(exc)).lower()) from exc
+        self._take(data, Revocations(time.time))
 
     def _take(self, data: bytes, revocations: Revocations) -> None:
         lines = data.split(b"\n")

@@ -72,7 +72,8 @@ class AuthService:
         """
         config = self._config
         if self._under_way >= config.max_connections + config.max_waiting:
-            raise refuse("auth_unavailable", f"{self._under_way} questions wait for the service")
+            detail = f"{self._under_way} questions wait for the service"
+            raise refuse("auth_unavailable", detail, limit="max_waiting")
         self._under_way += 1
         try:
             async with asyncio.timeout(config.timeout_seconds) as deadline, self._room:

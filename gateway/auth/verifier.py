@@ -110,7 +110,8 @@ class JwtVerifier:
             Refused: `unauthorized` if the token is not good; `auth_unavailable` if that cannot be found out.
         """
         if len(token) > self._config.max_token_bytes:
-            raise refuse("unauthorized", f"jwt too long: limit {self._config.max_token_bytes} bytes")
+            detail = f"jwt too long: limit {self._config.max_token_bytes} bytes"
+            raise refuse("unauthorized", detail, limit="max_token_bytes")
         # Nothing of what is not verified is used, other than to choose among what is configured.
         header, issuer = self._choose(token)
         algorithm = header.get("alg")

@@ -56,7 +56,10 @@ async def serve_alone(
         log.info("start_cancelled")
         return 0
     except GatewayError as exc:
-        log.error("start_failed", exc_info=exc.__cause__ or exc)
+        if exc.__cause__ is None:
+            log.error("start_failed", reason=str(exc))
+        else:
+            log.error("start_failed", exc_info=exc.__cause__)
         fail(f"cannot start: {exc}")
     except Exception as exc:
         log.exception("start_failed")

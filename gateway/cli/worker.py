@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -18,6 +19,7 @@ from gateway.app.prepare import prepare
 from gateway.app.process import Gateway
 from gateway.children.leash import die_with_parent
 from gateway.cli.common import ConfigFile  # noqa: TC001  (typer evaluates annotations)
+from gateway.cli.ending import end_soon
 from gateway.cli.serving import begin_log, on_signals, run_loop
 from gateway.cli.telling import as_text
 from gateway.config import ConfigError
@@ -31,6 +33,9 @@ __all__ = ["worker"]
 
 _STOP: Final = (CloseCode.GOING_AWAY, "the gateway stops")
 _RESTART: Final = (CloseCode.SERVICE_RESTART, "the gateway restarts")
+# Of the time to start, to end what has begun, and to tell who is late.
+_REST: Final = 0.25
+_LONGEST_REST_SECONDS: Final = 5.0
 
 
 def worker(
@@ -53,7 +58,11 @@ def worker(
         raise typer.Exit(1) from None
     admin = errand.admin_of(slot)
     bound = _inherit(listening), None if admin is None else _inherit(admin)
-    raise typer.Exit(run_loop(_serve(prepared, bound, lifeline, errand, slot)))
+
+    def ended(status: int) -> None:
+        end_soon(status, prepared.config.log, worker=slot)
+
+    raise typer.Exit(run_loop(_serve(prepared, bound, lifeline, errand, slot), ended))
 
 
 def _inherit(descriptor: int) -> socket.socket:
@@ -93,7 +102,8 @@ async def _serve(
     slot: int,
 ) -> int:
     log = begin_log(prepared.config.log, worker=slot)
-    gateway = Gateway(prepared, log, share=lifeline.share, slot=slot)
+    seconds = _start_seconds(prepared.config.listen.worker_start_seconds, errand.ready_by)
+    gateway = Gateway(prepared, log, share=lifeline.share, slot=slot, start_seconds=seconds)
     starting = asyncio.ensure_future(gateway.start(*bound))
     leaving: asyncio.Future[Leave] = asyncio.get_running_loop().create_future()
 
@@ -124,12 +134,24 @@ async def _serve(
     return 0
 
 
+def _start_seconds(seconds: float, ready_by: float) -> float:
+    """Give for how long plugins may start, so that this worker can name who is late before it is killed.
+
+    Args:
+        seconds: Within which the worker has to be ready.
+        ready_by: When it has to be, by the monotonic clock.
+    """
+    rest = min(seconds * _REST, _LONGEST_REST_SECONDS)
+    return max(min(seconds, ready_by - time.monotonic()) - rest, 0.0)
+
+
 def _tell(lifeline: Lifeline, error: Exception) -> None:
     """Tell the supervisor why this worker cannot start."""
     if isinstance(error, ConfigError):
         lifeline.failed(as_text(error.problems), "", verdict=True)
         return
     known = isinstance(error, GatewayError)
-    cause = error.__cause__ or error if known else error
+    # The gateway's own words say all; where it failed is worth telling of what it did not expect.
+    cause = error.__cause__ if known else error
     fact = str(error) if known else f"{type(error).__name__}: {error}"
-    lifeline.failed(fact, "".join(traceback.format_exception(cause)))
+    lifeline.failed(fact, "" if cause is None else "".join(traceback.format_exception(cause)))

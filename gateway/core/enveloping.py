@@ -24,9 +24,10 @@ class Enveloping:
         resuming: Signs the tokens.
     """
 
-    __slots__ = ("_compressed", "_envelope", "_frames", "_resuming", "_texts")
+    __slots__ = ("_compressed", "_envelope", "_frames", "_publication", "_resuming", "_texts")
 
     def __init__(self, publication: Publication, resuming: Resuming) -> None:
+        self._publication = publication
         self._envelope = Envelope(publication)
         self._resuming = resuming
         self._texts: dict[ResumeSet | None, str] = {}
@@ -55,5 +56,5 @@ class Enveloping:
         if text is None:
             text = self._texts[groups] = self._envelope.text(self._resuming.token(groups))
             if groups is not None:
-                groups.sent_at = self._resuming.clock.time()
+                self._resuming.note_sent(groups, self._publication)
         return text

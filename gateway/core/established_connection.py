@@ -165,6 +165,9 @@ class EstablishedConnection(SendQueue):
         """The groups with history whose positions its tokens name; `None` without. The gateway's own."""
         return None
 
+    def regrouped(self) -> None:
+        """Take notice that it has joined or left a group. The gateway's own."""
+
     def send_envelope(self, text: str) -> None:
         """Send an envelope, where the client takes them. The gateway's own."""
 

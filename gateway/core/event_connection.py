@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import suppress
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,9 +14,11 @@ from gateway.protocol.close_codes import CloseCode
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
+    from gateway.core.culprits import Culprits
     from gateway.core.deadlines import Deadlines
+    from gateway.core.guard import Guard
 
 __all__ = ["EventConnection"]
 
@@ -80,7 +83,7 @@ class EventConnection(Connection):
         self._waiting = coroutine
         self.node.event_tasks[task] = self
         if route.dispatch.guard is not None:
-            route.dispatch.guard.begin()
+            route.dispatch.guard.begin(route.name)
         self.begin_deadline()
         task.add_done_callback(self._event_ended)
         return True
@@ -94,7 +97,7 @@ class EventConnection(Connection):
         late = node.late_events.pop(task, None)
         del node.event_tasks[task]
         if self._route.dispatch.guard is not None:
-            self._route.dispatch.guard.end()
+            self._route.dispatch.guard.end(self._route.name)
         if task is not self._task:
             if not task.cancelled():
                 task.exception()  # nobody waits for it any more
@@ -129,38 +132,65 @@ class EventConnection(Connection):
                     # Not in its turn: each end is told of, however long the events before it take.
                     self._waits_for(result, in_turn=False)
 
+    @property
+    def _hears_of_end(self) -> str | None:
+        """The handler whose close event is under way; `None` if none is."""
+        event = self._close_event
+        return self._route.dispatch.close_handlers[event[2] - 1] if event is not None and event[2] else None
+
     def handler_failed(self, error: BaseException) -> None:
-        """End the connection with 1011 and log what a handler raised."""
-        metrics = self.node.metrics
-        metrics.handler_errors += 1
-        handler, place = self._route.dispatch.culprit(error)
-        plugin = self._route.dispatch.plugin_of(handler)
-        metrics.handler_failures[plugin, handler, "error"] += 1
-        self.node.log.error(
-            "handler_failed",
-            logger="gateway.handlers",
-            connection=self.id,
-            route=self.route,
-            user=self.user,
-            plugin=plugin,
-            handler=handler,
-            where=place,
-            exc_info=error,
-        )
+        """End the connection with 1011 and log what a handler's event raised."""
+        self._failed(error, lambda culprits: culprits.of_event(error, self._hears_of_end))
+
+    def _task_failed(self, error: BaseException) -> None:
+        self._failed(error, lambda culprits: culprits.of_task(error))
+
+    def _failed(self, error: BaseException, find: Callable[[Culprits], tuple[str, str]]) -> None:
+        node, dispatch = self.node, self._route.dispatch
+        node.metrics.handler_errors += 1
+        handler = place = ""
+        try:
+            handler, place = find(dispatch.culprits)
+            plugin = dispatch.plugin_of(handler)
+            node.metrics.handler_failures[plugin, handler, "error"] += 1
+            node.log.error(
+                "handler_failed",
+                logger="gateway.handlers",
+                connection=self.id,
+                route=self.route,
+                user=self.user,
+                plugin=plugin,
+                handler=handler,
+                where=place,
+                exc_info=error,
+            )
+        except BaseException as exc:  # noqa: BLE001 - an error can be such that it cannot be shown
+            self._not_told(exc)
         self.fail(CloseCode.INTERNAL_ERROR, "internal error")
-        guard = self._route.dispatch.guard_of(handler)
+        guard = dispatch.guard_of(handler)
         if guard is not None:
             guard.fail(place)
+
+    def _not_told(self, error: BaseException) -> None:
+        """Log why a failure could not be told."""
+        with suppress(BaseException):
+            self.node.log.error(
+                "failure_not_told",
+                logger="gateway.handlers",
+                connection=self.id,
+                route=self.route,
+                exc_info=error,
+            )
 
     # Tasks in the background.
 
     def _make_owned(self) -> Owned:
-        return Owned(self.node.loop, self.handler_failed, self.node.clock, self)
+        return Owned(self.node.loop, self._task_failed, self.node.clock, self)
 
-    def adopt(self, task: asyncio.Task[Any], plugin: str, place: str) -> None:
-        """Have a task end with the connection that an event has begun by itself; as `Owned.adopt`."""
+    def adopt(self, task: asyncio.Task[Any], plugin: str, place: str, *, kept: bool = False) -> None:
+        """Have a task end with the connection that an event has begun by itself; as `Owner.adopt`."""
         owned = self._owner()
-        owned.adopt(task, plugin, place)
+        owned.adopt(task, plugin, place, kept=kept)
         if owned.closed:
             self._end_tasks(owned)
 
@@ -172,9 +202,13 @@ class EventConnection(Connection):
             self.node.clock.call_later(max(grace, _LEAST_GRACE_SECONDS), self._name_tasks, owned)
 
     def _name_tasks(self, owned: Owned) -> None:
-        """Name what outlives the connection, and cancel it."""
+        """Name what outlives the connection, and cancel it, unless a library keeps it."""
         node = self.node
-        for task, plugin, began in owned.left():
+        for task, plugin, began, kept in owned.left():
+            if kept:
+                owned.let_go(task)
+                node.guards.kept_tasks.add(task, plugin, began, connection=self.id, route=self.route)
+                continue
             waits = node.guards.owners.of_waiting(task.get_coro())
             whose = plugin or (waits.plugin if waits is not None else "")
             node.metrics.tasks_left[whose] += 1
@@ -229,35 +263,45 @@ class EventConnection(Connection):
                 task.cancel()
                 guard.turn_away_held(self)
                 return
-        metrics = self.node.metrics
-        metrics.handler_timeouts += 1
-        handler, place = self._route.dispatch.waiting(self._waiting)
-        plugin = self._route.dispatch.plugin_of(handler)
-        metrics.handler_failures[plugin, handler, "timeout"] += 1
-        seconds = self._route.limits.handler_timeout_seconds
-        limit = "handler_timeout_seconds"
-        its = self._route.dispatch.guard_of(handler)
-        if its is not None and (own := its.limits.event_timeout_seconds) is not None and own < seconds:
-            seconds, limit = own, "event_timeout_seconds"
-        metrics.limits[limit] += 1
+        its = self._tell_late(task, self._waiting)
         self._waiting = None
-        self.node.late_events[task] = (plugin, handler, place)
         self.node.deadlines(STUBBORN_SECONDS, EventConnection._event_stubborn).begin(self)
-        self.node.log.error(
-            "handler_timeout",
-            logger="gateway.handlers",
-            connection=self.id,
-            route=self.route,
-            user=self.user,
-            plugin=plugin,
-            handler=handler,
-            where=place,
-            seconds=seconds,
-        )
         task.cancel()
         self.fail(CloseCode.INTERNAL_ERROR, "internal error")
         if its is not None:
-            its.fail(place)
+            its.fail(self.node.late_events[task][2])
+
+    def _tell_late(self, task: asyncio.Task[Any], event: Coroutine[Any, Any, Any]) -> Guard | None:
+        """Count and log an event that waits too long; give the guard of its plugin."""
+        node, dispatch = self.node, self._route.dispatch
+        node.metrics.handler_timeouts += 1
+        node.late_events[task] = ("", "", "")
+        its = None
+        try:
+            handler, place = dispatch.culprits.of_waiting(event, self._hears_of_end)
+            plugin = dispatch.plugin_of(handler)
+            node.late_events[task] = (plugin, handler, place)
+            node.metrics.handler_failures[plugin, handler, "timeout"] += 1
+            seconds = self._route.limits.handler_timeout_seconds
+            limit = "handler_timeout_seconds"
+            its = dispatch.guard_of(handler)
+            if its is not None and (own := its.limits.event_timeout_seconds) is not None and own < seconds:
+                seconds, limit = own, "event_timeout_seconds"
+            node.metrics.limits[limit] += 1
+            node.log.error(
+                "handler_timeout",
+                logger="gateway.handlers",
+                connection=self.id,
+                route=self.route,
+                user=self.user,
+                plugin=plugin,
+                handler=handler,
+                where=place,
+                seconds=seconds,
+            )
+        except BaseException as exc:  # noqa: BLE001 - whatever is in the way, the event has to end
+            self._not_told(exc)
+        return its
 
     def _event_stubborn(self) -> None:
         """Go on without an event that goes on though it was cancelled."""

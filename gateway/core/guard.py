@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.models import PluginLimits
 from gateway.core.breaker import Breaker, Phase
+from gateway.core.kept_tasks import KeptTasks
 from gateway.core.owners import Owners
 from gateway.core.threads import Threads
+from gateway.core.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator, Mapping
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Guard", "Guards"]
 
 _TELL_SECONDS: Final = 10.0
+_MOST_PLACES: Final = 5  # of threads, in one line of the log
 
 
 class Guard:
@@ -41,58 +44,54 @@ class Guard:
         self.breaker = Breaker(limits.breaker)
         self.routes: list[Route] = []
         """Those on which it has a handler."""
-        self.under_way = 0
-        """Its events that wait for something, and among them those that wait for their turn."""
+        self.turns = Turns(limits.max_events_under_way, self.routes)
+        """Its events that wait for something."""
         self.stops = 0
         """How often it was stopped."""
         self._node = node
-        self._held: dict[asyncio.Task[Any] | None, asyncio.Future[None]] = {}
         self._threads: Threads | None = None
         self._told_at = 0.0
 
     # Events under way.
 
     @property
-    def full(self) -> bool:
-        """Whether as many events are under way as may be."""
-        return self.under_way - len(self._held) >= self.limits.max_events_under_way
+    def under_way(self) -> int:
+        """How many of its events wait for something, or for their turn."""
+        return self.turns.under_way
 
-    def begin(self) -> None:
-        """Note that an event waits."""
-        self.under_way += 1
-        if self.full:
-            for route in self.routes:
-                route.hold(self)
+    def begin(self, route: str) -> None:
+        """Note that an event of a route waits."""
+        self.turns.begin(route)
+        if self.turns.full:
+            for each in self.routes:
+                each.hold(self)
 
-    def end(self) -> None:
+    def end(self, route: str) -> None:
         """Note that one waits no more: the next one has its turn."""
-        self.under_way -= 1
-        while self._held and not self.full:
-            turn = self._held.pop(next(iter(self._held)))
-            if not turn.done():
-                turn.set_result(None)
-        if not self.full:
-            for route in self.routes:
-                route.let_go(self)
+        self.turns.end(route)
+        if not self.turns.full:
+            for each in self.routes:
+                each.let_go(self)
 
     def holds(self, task: asyncio.Task[Any] | None) -> bool:
         """Tell whether an event waits for its turn."""
-        return task in self._held
+        return self.turns.holds(task)
 
-    async def in_turn(self, event: Awaitable[Any]) -> Any:
-        """Await what an event gave, when it is its turn."""
-        if self.full:
-            await self._turn(event)
+    async def in_turn(self, route: str, event: Awaitable[Any]) -> Any:
+        """Await what an event of a route gave, when it is its turn."""
+        if self.turns.has_to_wait(route):
+            await self._turn(route, event)
         return await event
 
     async def among_others(
-        self, connection: EventConnection | None, event: Awaitable[Any], *, in_turn: bool = True
+        self, connection: EventConnection | None, event: Awaitable[Any], *, route: str, in_turn: bool = True
     ) -> Any:
         """Await what an event gave, where handlers of several plugins hear it, or where it has no connection.
 
         Args:
             connection: Whose event it is; `None` if it is of a group.
             event: What the handler's method gave.
+            route: The name of the route on which it is heard.
             in_turn: Whether it has to wait for its turn.
         """
         seconds = self.limits.event_timeout_seconds
@@ -102,31 +101,28 @@ class Guard:
         if limited is not None:
             limited.begin_deadline(seconds)
         try:
-            if in_turn and self.full:
-                self.under_way += 1
-                await self._turn(event)
+            if in_turn and self.turns.has_to_wait(route):
+                self.turns.begin(route)
+                await self._turn(route, event)
                 if limited is not None:
                     limited.begin_deadline(seconds)
             else:
-                self.begin()
+                self.begin(route)
             return await event
         finally:
-            self.end()
+            self.end(route)
             if limited is not None:
                 limited.end_deadline(seconds)
 
-    async def _turn(self, event: Awaitable[Any]) -> None:
+    async def _turn(self, route: str, event: Awaitable[Any]) -> None:
         task = asyncio.current_task()
         self._tell_held()
-        turn = self._held[task] = self._node.loop.create_future()
         try:
-            await turn
+            await self.turns.wait(route)
         except BaseException:
             if asyncio.iscoroutine(event):
                 event.close()
             raise
-        finally:
-            self._held.pop(task, None)
         connection = None if task is None else self._node.event_tasks.get(task)
         if connection is not None:
             connection.begin_deadline()  # what it had was to wait for its turn
@@ -192,8 +188,24 @@ class Guard:
     def threads(self) -> Threads:
         """Its threads; made at first use."""
         if self._threads is None:
-            self._threads = Threads(self.plugin, self.limits.max_threads, self._node.loop)
+            most = self.limits.max_threads
+            self._threads = Threads(self.plugin, most, self._node.loop, self._tell_threads_held)
         return self._threads
+
+    def _tell_threads_held(self) -> None:
+        """Log that calls wait for a thread, and what the threads do."""
+        culprit = self._node.guards.owners.culprit
+        found = ((culprit(frame), name) for frame, name in self.threads.doing())
+        # Where a function of somebody else's was given, its name says more.
+        places = dict.fromkeys(str(place) if place.plugin else name for place, name in found)
+        self._node.log.warning(
+            "threads_held_up",
+            logger="gateway.handlers",
+            plugin=self.plugin,
+            max_threads=self.limits.max_threads,
+            waiting=self.threads.waiting,
+            where=list(places)[:_MOST_PLACES],
+        )
 
     @property
     def thread_calls(self) -> tuple[int, int]:
@@ -219,6 +231,9 @@ class Guards:
         self._guards: dict[str, Guard] = {}
         self.limits: Mapping[str, PluginLimits] = {}
         """What gateway.yaml says, by the plugin's name; the others have the defaults."""
+        self.ways: Mapping[str, str] = {}
+        """The plugins that ways to authenticate come from, by the way's name, but for the gateway's own."""
+        self.kept_tasks = KeptTasks(node.log)
         self.owners = Owners()
         """Whose code it is."""
 

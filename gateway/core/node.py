@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from gateway.broker.contract import Publication, no_history
 from gateway.core.clock import SystemClock
+from gateway.core.culprits import where
 from gateway.core.deadlines import Deadlines
-from gateway.core.dispatch import where
+from gateway.core.doubts import Doubts
 from gateway.core.ends import Ends
 from gateway.core.enveloping import Enveloping
 from gateway.core.expiry import Expiries
@@ -22,6 +23,7 @@ from gateway.core.groups import EVERYONE
 from gateway.core.guard import Guards
 from gateway.core.hub import Hub
 from gateway.core.inquiries import Inquiries
+from gateway.core.loop_threads import LoopThreads
 from gateway.core.node_calls import NodeCalls
 from gateway.core.orders import Orders
 from gateway.core.owned import RAISING as TIMER_RAISING
@@ -110,12 +112,17 @@ class Node(NodeCalls):
         self.flusher = Flusher(self.loop, self.metrics)
         self.gaps = Gaps(self)
         self.trackers = Trackers(broker, history_of, self._broadcast, self.gaps.group, self.metrics, log)
-        tokens = ResumeTokens(secrets.token_bytes(32), _RESUME_SECONDS, self.now)
-        self.resuming = Resuming(self.trackers, tokens, self.metrics, self.clock)
+        self.resuming = Resuming(
+            self.trackers,
+            ResumeTokens(secrets.token_bytes(32), _RESUME_SECONDS, self.now),
+            self.metrics,
+            self.clock,
+        )
         self.hub = Hub(self.trackers, self.flusher, self.metrics, self._number_of, policy, self._envelop)
         self._keeps_history = history_of is not no_history
         self.ends = Ends(self)
         self.orders = Orders(self)
+        self.doubts = Doubts(self)
         self.expiries = Expiries(self.clock, self.now)
         self.revocations = Revocations(self.now)
         self.renew: Renew | None = None
@@ -127,6 +134,7 @@ class Node(NodeCalls):
             "disconnect": self.orders.take,
             "revoke": self.orders.take,
             "lost": self.gaps.take,
+            "unpublished": self.doubts.take,
         }
         """By what a note says under `order`, who takes it."""
         self.connection_ended: list[Callable[[Connection], None]] = []
@@ -138,6 +146,7 @@ class Node(NodeCalls):
         """Those of them that were cancelled since they took too long: plugin, handler and place."""
         self.guards = Guards(self)
         self._task_factory: TaskFactory | None = None
+        self._loop_threads: LoopThreads | None = None
         self._owned = Owned(self.loop, self._task_failed, self.clock)
         self._deadlines: dict[tuple[float, Any], Deadlines[Any]] = {}
         self._rounds: dict[float, Rounds] = {}
@@ -151,6 +160,9 @@ class Node(NodeCalls):
 
     async def start(self) -> None:
         """Connect to the broker."""
+        # First: what connects may look a name up in a thread, or read a file.
+        self._loop_threads = LoopThreads(self.guards, self.loop)
+        self.loop.set_default_executor(self._loop_threads)
         # Where no group keeps history, publications need not pass the trackers: 0.1 µs each.
         deliver = self.trackers.deliver if self._keeps_history else self.hub.broadcast
         await self.broker.start(deliver, self._take_note, self._gap)
@@ -158,7 +170,7 @@ class Node(NodeCalls):
         self._task_factory = TaskFactory.of(self, RAISING | PRESENCE_RAISING | TIMER_RAISING)
         self.broker.subscribe(EVERYONE)  # for good: the hub has this group from the beginning
         if self._keeps_history:
-            self.every(self.resuming.tokens.seconds / 4, self.resuming.refresh, self.hub)
+            self.resuming.start(self.hub)
 
     def _broadcast(self, publication: Publication) -> int:
         return self.hub.broadcast(publication)
@@ -187,6 +199,8 @@ class Node(NodeCalls):
         """End what handlers have started, and leave the broker."""
         self.roster.stop()
         self.guards.close()
+        if self._loop_threads is not None:
+            self._loop_threads.leave()
         if self._task_factory is not None:
             self._task_factory.leave(self)
             self._task_factory = None
@@ -198,6 +212,7 @@ class Node(NodeCalls):
             rounds.close()
         self.expiries.close()
         self.trackers.close()
+        self.resuming.close()
         await self.broker.stop()
 
     async def drain(self, code: int, reason: str, seconds: float, grace: float) -> None:

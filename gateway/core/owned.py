@@ -51,9 +51,9 @@ class Timer:
             self._handle = None
         self._owned.forget(self)
 
-    def adopt(self, task: asyncio.Task[Any], plugin: str, place: str) -> None:
-        """Have a task end with the owner that a call has begun by itself."""
-        self._owned.connection_adopts(task, plugin, place)
+    def adopt(self, task: asyncio.Task[Any], plugin: str, place: str, *, kept: bool = False) -> None:
+        """Have a task end with the owner that a call has begun by itself; as `Owner.adopt`."""
+        self._owned.connection_adopts(task, plugin, place, kept=kept)
 
     def _fire(self) -> None:
         self._handle = None
@@ -97,8 +97,9 @@ class Owned:
     ) -> None:
         self.loop = loop
         self._connection = connection
-        self._strays: dict[asyncio.Task[Any], tuple[str, str]] = {}
-        """Tasks that were not begun here, and yet are the owner's: their plugins, and where they began."""
+        self._strays: dict[asyncio.Task[Any], tuple[str, str, bool]] = {}
+        """Tasks that were not begun here, and yet are the owner's: their plugins, where they began, whether a
+        library keeps them."""
         self.timers: Timers = loop if timers is None else timers
         self.report = report
         self.closed = False
@@ -135,26 +136,30 @@ class Owned:
         """Keep a timer no longer."""
         self._timers.discard(timer)
 
-    def adopt(self, task: asyncio.Task[Any], plugin: str, place: str) -> None:
-        """Have a task end with the owner that somebody else has begun.
-
-        Args:
-            task: The task.
-            plugin: Whose code began it.
-            place: Where, as `file:line`.
-        """
-        self._strays[task] = (plugin, place)
+    def adopt(self, task: asyncio.Task[Any], plugin: str, place: str, *, kept: bool = False) -> None:
+        """Have a task end with the owner that somebody else has begun; as `Owner.adopt`."""
+        self._strays[task] = (plugin, place, kept)
         task.add_done_callback(self._stray_ended)
 
-    def connection_adopts(self, task: asyncio.Task[Any], plugin: str, place: str) -> None:
+    def connection_adopts(
+        self, task: asyncio.Task[Any], plugin: str, place: str, *, kept: bool = False
+    ) -> None:
         """Have a task end with the connection that owns this; those of a node end with the process."""
         if self._connection is not None:
-            self._connection.adopt(task, plugin, place)
+            self._connection.adopt(task, plugin, place, kept=kept)
 
-    def left(self) -> list[tuple[asyncio.Task[Any], str, str]]:
-        """Give the tasks that have not ended: the task, its plugin and where it began, empty if here."""
-        found = [(task, "", "") for task in self._tasks if not task.done()]
+    def left(self) -> list[tuple[asyncio.Task[Any], str, str, bool]]:
+        """Give the tasks that have not ended: the task, its plugin, where it began, and whether it is kept.
+
+        Plugin and place are empty if it was begun here.
+        """
+        found = [(task, "", "", False) for task in self._tasks if not task.done()]
         return found + [(task, *origin) for task, origin in self._strays.items() if not task.done()]
+
+    def let_go(self, task: asyncio.Task[Any]) -> None:
+        """Know nothing of an adopted task any more, which may outlive the owner for long."""
+        task.remove_done_callback(self._stray_ended)
+        self._strays.pop(task, None)
 
     def close(self) -> None:
         """Cancel every timer and task, and those that come later; adopted ones are the owner's business."""

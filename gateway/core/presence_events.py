@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from contextvars import copy_context
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gateway.core.breaker import Phase
 from gateway.core.stepping import STUBBORN_SECONDS, as_coroutine, contained
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from gateway.core.connection import Connection
+    from gateway.core.culprits import Culprits
     from gateway.core.guard import Guard
     from gateway.core.node import Node
     from gateway.core.presence_group import GroupPresence, Here
@@ -24,6 +26,19 @@ if TYPE_CHECKING:
 __all__ = ["PresenceEvents"]
 
 _TURN_SECONDS: Final = 0.005  # for which events may hold up one turn of the loop
+
+
+class _Told(NamedTuple):
+    """Who is told of something in a group."""
+
+    route: Route
+    handler: str
+    guard: Guard | None
+    group: str
+
+    @property
+    def plugin(self) -> str:
+        return self.route.dispatch.plugin_of(self.handler)
 
 
 class PresenceEvents:
@@ -90,34 +105,30 @@ class PresenceEvents:
             routes.setdefault(connection._route, []).append(connection)  # noqa: SLF001
         for route, connections in routes.items():
             methods = getattr(route.dispatch, event)
-            for method, guard in zip(methods, route.dispatch.presence_guards[event], strict=True):
+            for method, handler in zip(methods, route.dispatch.presence_handlers[event], strict=True):
+                told = _Told(route, handler, route.dispatch.guard_of(handler), group)
                 # While a plugin is stopped it hears of nothing; what it hears then is no trial.
-                if guard is None or guard.breaker.phase in {Phase.WORKING, Phase.WAITING}:
-                    self._call(route, guard, method, group, *arguments, tuple(connections))
+                if told.guard is None or told.guard.breaker.phase in {Phase.WORKING, Phase.WAITING}:
+                    self._call(told, method, group, *arguments, tuple(connections))
 
-    def _call(
-        self, route: Route, guard: Guard | None, method: Callable[..., Any], group: str, *arguments: Any
-    ) -> None:
+    def _call(self, told: _Told, method: Callable[..., Any], *arguments: Any) -> None:
         try:
-            result = method(group, *arguments)
+            result = method(*arguments)
             if not isawaitable(result):
                 return
         except BaseException as exc:  # noqa: BLE001 - a plugin's code, exits too: reported, and the gateway goes on
-            self._failed(route, group, exc)
+            self._failed(told, exc)
             return
-        self._node.start_task(self._wait(route, guard, group, as_coroutine(result)))
+        self._node.start_task(self._wait(told, as_coroutine(result)))
 
-    async def _wait(
-        self, route: Route, guard: Guard | None, group: str, result: Coroutine[Any, Any, Any]
-    ) -> None:
-        event = self._finish(route, guard, group, result)
-        await (event if guard is None else guard.among_others(None, event))
+    async def _wait(self, told: _Told, result: Coroutine[Any, Any, Any]) -> None:
+        event = self._finish(told, result)
+        await (event if told.guard is None else told.guard.among_others(None, event, route=told.route.name))
 
-    async def _finish(
-        self, route: Route, guard: Guard | None, group: str, result: Coroutine[Any, Any, Any]
-    ) -> None:
+    async def _finish(self, told: _Told, result: Coroutine[Any, Any, Any]) -> None:
         """Run an event to its end, or cancel it when its time is over, and go on without it if it goes on."""
-        seconds = route.limits.handler_timeout_seconds
+        guard = told.guard
+        seconds = told.route.limits.handler_timeout_seconds
         if guard is not None and guard.limits.event_timeout_seconds is not None:
             seconds = min(seconds, guard.limits.event_timeout_seconds)
         context = copy_context()
@@ -126,26 +137,32 @@ class PresenceEvents:
         try:
             await asyncio.wait((task,), timeout=seconds)
             if not task.done():
-                place = self._late(route, group, result)
+                place = self._late(told, result)
                 task.cancel()
                 await asyncio.wait((task,), timeout=STUBBORN_SECONDS)
                 if not task.done():
-                    self._stubborn(route, group, place)
+                    self._stubborn(told, place)
             elif not task.cancelled() and (error := task.exception()) is not None:
-                self._failed(route, group, error)
+                self._failed(told, error)
         finally:
             task.cancel()
 
-    def adopt(self, task: asyncio.Task[Any], plugin: str, place: str) -> None:
-        """Have a task named and cancelled that an event has begun by itself, when it has long outlived it."""
+    def adopt(self, task: asyncio.Task[Any], plugin: str, place: str, *, kept: bool = False) -> None:
+        """Have a task named and cancelled that an event has begun by itself, when it has long outlived it.
+
+        The arguments are those of `Owner.adopt`.
+        """
         guard = self._node.guards.of(plugin)
         longest = max((route.event_seconds for route in guard.routes), default=0.0)
         self._node.clock.call_later(
-            longest + guard.limits.task_grace_seconds, self._name_task, task, plugin, place
+            longest + guard.limits.task_grace_seconds, self._name_task, task, plugin, place, kept
         )
 
-    def _name_task(self, task: asyncio.Task[Any], plugin: str, place: str) -> None:
+    def _name_task(self, task: asyncio.Task[Any], plugin: str, place: str, kept: bool) -> None:
         if task.done():
+            return
+        if kept:
+            self._node.guards.kept_tasks.add(task, plugin, place)
             return
         waits = self._node.guards.owners.of_waiting(task.get_coro())
         self._node.metrics.tasks_left[plugin] += 1
@@ -159,46 +176,41 @@ class PresenceEvents:
         )
         task.cancel()
 
-    def _failed(self, route: Route, group: str, error: BaseException) -> None:
+    def _failed(self, told: _Told, error: BaseException) -> None:
         self._node.metrics.handler_errors += 1
-        handler, place = route.dispatch.culprit(error)
-        self._tell(route, group, handler, place, "error", exc_info=error)
+        self._tell(told, lambda culprits: culprits.of_event(error, told.handler), "error", exc_info=error)
 
-    def _late(self, route: Route, group: str, event: Coroutine[Any, Any, Any]) -> tuple[str, str]:
+    def _late(self, told: _Told, event: Coroutine[Any, Any, Any]) -> str:
         self._node.metrics.handler_timeouts += 1
-        handler, place = route.dispatch.waiting(event)
-        self._tell(route, group, handler, place, "timeout")
-        return handler, place
+        return self._tell(told, lambda culprits: culprits.of_waiting(event, told.handler), "timeout")
 
-    def _tell(self, route: Route, group: str, handler: str, place: str, kind: str, **more: Any) -> None:
-        plugin = route.dispatch.plugin_of(handler)
-        self._node.metrics.handler_failures[plugin, handler, kind] += 1
+    def _tell(self, told: _Told, find: Callable[[Culprits], tuple[str, str]], kind: str, **more: Any) -> str:
+        """Count and log an event that has failed; give the place."""
+        place = ""
+        self._node.metrics.handler_failures[told.plugin, told.handler, kind] += 1
+        try:
+            _, place = find(told.route.dispatch.culprits)
+            self._log("handler_timeout" if kind == "timeout" else "handler_failed", told, where=place, **more)
+        except BaseException as exc:  # noqa: BLE001 - an error can be such that it cannot be shown
+            with suppress(BaseException):
+                self._log("failure_not_told", told, exc_info=exc)
+        if told.guard is not None:
+            told.guard.fail(place)
+        return place
+
+    def _stubborn(self, told: _Told, place: str) -> None:
+        self._node.metrics.tasks_left[told.plugin] += 1
+        self._log("handler_does_not_end", told, where=place)
+
+    def _log(self, event: str, told: _Told, **more: Any) -> None:
         self._node.log.error(
-            "handler_timeout" if kind == "timeout" else "handler_failed",
+            event,
             logger="gateway.handlers",
-            group=group,
-            route=route.name,
-            plugin=plugin,
-            handler=handler,
-            where=place,
+            group=told.group,
+            route=told.route.name,
+            plugin=told.plugin,
+            handler=told.handler,
             **more,
-        )
-        guard = route.dispatch.guard_of(handler)
-        if guard is not None:
-            guard.fail(place)
-
-    def _stubborn(self, route: Route, group: str, place: tuple[str, str]) -> None:
-        handler, where = place
-        plugin = route.dispatch.plugin_of(handler)
-        self._node.metrics.tasks_left[plugin] += 1
-        self._node.log.error(
-            "handler_does_not_end",
-            logger="gateway.handlers",
-            group=group,
-            route=route.name,
-            plugin=plugin,
-            handler=handler,
-            where=where,
         )
 
 

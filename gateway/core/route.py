@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.compression import RouteCompression
@@ -144,7 +145,7 @@ class Route:
     def hold(self, guard: Guard) -> None:
         """Have async events wait for their turn from now on."""
         if self.dispatch.guard is guard:
-            self.in_turn = guard.in_turn
+            self.in_turn = partial(guard.in_turn, self.name)
 
     def let_go(self, guard: Guard) -> None:
         """Have them wait no more."""
@@ -166,8 +167,8 @@ class Route:
         if self._stopped:
             guards = tuple(self._stopped)
             dispatch = self.dispatch
-            self.open_event = Trial(self._open, guards, heard=dispatch.hears_opening)
-            self.message_event = Trial(self._plain_message, guards, heard=dispatch.hears_messages)
+            self.open_event = Trial(self._open, guards, dispatch, heard=dispatch.hears_opening)
+            self.message_event = Trial(self._plain_message, guards, dispatch, heard=dispatch.hears_messages)
 
     @property
     def enveloped(self) -> bool:

@@ -6,12 +6,12 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.breaker import Phase
-from gateway.core.dispatch import where
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from gateway.core.connection import Connection
+    from gateway.core.dispatch import Dispatch
     from gateway.core.guard import Guard
 
 __all__ = ["Trial"]
@@ -23,14 +23,18 @@ class Trial:
     Args:
         event: The event.
         guards: Those of the plugins that are stopped.
+        dispatch: The route's handlers.
         heard: Whether a handler implements the event: only then it can be a trial.
     """
 
-    __slots__ = ("_event", "_guards", "_heard")
+    __slots__ = ("_dispatch", "_event", "_guards", "_heard")
 
-    def __init__(self, event: Callable[..., Any], guards: Sequence[Guard], *, heard: bool) -> None:
+    def __init__(
+        self, event: Callable[..., Any], guards: Sequence[Guard], dispatch: Dispatch, *, heard: bool
+    ) -> None:
         self._event = event
         self._guards = guards
+        self._dispatch = dispatch
         self._heard = heard
 
     def __call__(self, connection: Connection, *arguments: Any) -> Any:
@@ -67,6 +71,11 @@ class Trial:
             guard.succeed()
 
     def _fail(self, error: BaseException) -> None:
+        handler, place = self._dispatch.culprits.of_event(error)
+        culprit = self._dispatch.guard_of(handler)
         for guard in self._guards:
             if guard.breaker.phase is Phase.TRYING:
-                guard.fail(where(error))
+                if guard is culprit:
+                    guard.fail(place)
+                else:
+                    guard.breaker.wait()  # another plugin's failure proves nothing of this one

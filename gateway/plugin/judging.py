@@ -70,5 +70,8 @@ def _judge_hook(name: str, function: Callable[..., Any], *, wrapper: bool) -> It
 
 def one_line(error: BaseException) -> str:
     """Give an error's class and text on one line."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - a plugin's error, which can be such that it has no words
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

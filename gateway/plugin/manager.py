@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,12 +21,15 @@ from gateway.plugin.judging import judge_value, one_line
 from gateway.plugin.marker import PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from typing import TypeAlias
 
     import pydantic
     from sanic import Blueprint
 
     from gateway.core.node import Node
+
+    Wait: TypeAlias = Callable[[str, str, Any], Awaitable[object]]
 
 __all__ = ["BUILT_IN", "Plugin", "PluginManager", "PluginProblem"]
 
@@ -224,32 +228,41 @@ class PluginManager:
         given: Sequence[Blueprint] | None = self._call(plugin, "gateway_blueprints", node=node)
         return () if given is None else given
 
-    async def start(self, node: Node) -> None:
+    async def start(self, node: Node, wait: Wait) -> None:
         """Have each plugin begin its own work, in the order of registration.
 
+        Args:
+            node: The node.
+            wait: Awaits what a hook gave, if it can be awaited, for as long as that may take: called with
+                the plugin's name, the hook's and what it gave.
+
         Raises:
-            PluginProblem: If one fails; those after it are not begun.
+            PluginProblem: If one fails, or takes too long; those after it are not begun.
         """
         for plugin in self._plugins.values():
-            await self._finish(plugin, "gateway_start", node)
+            await self._finish(plugin, "gateway_start", node, wait)
             self._started.append(plugin)
 
-    async def stop(self, node: Node) -> None:
-        """Have each plugin that has begun end its work, last first; one that fails stops no other."""
+    async def stop(self, node: Node, wait: Wait) -> None:
+        """Have each plugin that has begun end its work, last first; one that fails stops no other.
+
+        Args:
+            node: The node.
+            wait: As for `start`.
+        """
         while self._started:
             plugin = self._started.pop()
             try:
-                await self._finish(plugin, "gateway_stop", node)
+                await self._finish(plugin, "gateway_stop", node, wait)
             except PluginProblem as exc:
                 node.log.error("plugin_stop_failed", plugin=plugin.name, exc_info=exc.__cause__)
 
-    async def _finish(self, plugin: Plugin, hook: str, node: Node) -> None:
+    async def _finish(self, plugin: Plugin, hook: str, node: Node, wait: Wait) -> None:
         result = self._call(plugin, hook, node=node)
-        if inspect.isawaitable(result):
-            try:
-                await result
-            except Exception as exc:
-                raise plugin.problem(f"hook {hook} failed: {one_line(exc)}") from exc
+        try:
+            await wait(plugin.name, f"hook {hook}", result)
+        except Exception as exc:
+            raise plugin.problem(f"hook {hook} failed: {one_line(exc)}") from exc
 
     def _call(self, plugin: Plugin, hook: str, **arguments: Any) -> Any:
         function = self._implementation(plugin, hook)
@@ -257,7 +270,7 @@ class PluginManager:
             return None
         try:
             return _with_its_arguments(function)(**arguments)
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             raise plugin.problem(f"hook {hook} failed: {one_line(exc)}") from exc
 
     def admission(self) -> list[tuple[str, Callable[..., Any]]]:
@@ -284,4 +297,9 @@ def _with_its_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in wanted):
         return function
     names = {parameter.name for parameter in wanted}
-    return lambda **arguments: function(**{name: value for name, value in arguments.items() if name in names})
+
+    @functools.wraps(function)
+    def call(**arguments: Any) -> Any:
+        return function(**{name: value for name, value in arguments.items() if name in names})
+
+    return call

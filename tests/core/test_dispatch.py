@@ -84,7 +84,7 @@ def test_culprit_is_the_handler_whose_module_failed() -> None:
     dispatch = Dispatch([("first", Handler(None)), ("failing", Failing(None))])
     with pytest.raises(ValueError, match="invalid literal") as caught:
         dispatch.message(None, "m")
-    name, place = dispatch.culprit(caught.value)
+    name, place = dispatch.culprits.of_event(caught.value)
     assert name == "failing"
     assert place.rpartition(":")[0] == __file__
 

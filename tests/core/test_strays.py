@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import linecache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,11 @@ class Beginner(Handler):
         """By a library, which keeps it for all."""
         self.tasks["of_library"] = library.begin(for_ever())
 
+    async def of_library_later(self, connection: Connection) -> None:
+        """By a library, after a wait."""
+        await asyncio.sleep(0)
+        self.tasks["of_library_later"] = library.begin(for_ever())
+
     def of_node(self, connection: Connection) -> None:
         """By the node, and another one within that."""
 
@@ -106,11 +112,11 @@ async def test_tasks_end_with_their_connection(
     assert not Beginner.tasks["start"].done()
 
 
-@pytest.mark.parametrize("way", ["of_library", "of_node"])
+@pytest.mark.parametrize("way", ["of_library", "of_library_later", "of_node"])
 async def test_tasks_that_are_not_the_connections(
     serve_gateway: Callable[..., Awaitable[Served]], until: Any, way: str
 ) -> None:
-    """What a library begins, or what the node owns, outlives the connection, and nobody names it."""
+    """What a library begins, or what the node owns, outlives the connection, and is not cancelled."""
     server = await serve_gateway(YAML, handlers={"beginner": Beginner})
     for word in (way, "plain"):
         async with server.client("/it") as client:
@@ -120,6 +126,36 @@ async def test_tasks_that_are_not_the_connections(
     assert len(outlived(server)) == 1  # the plain one, which came after it
     assert not Beginner.tasks[way].done()
     Beginner.tasks[way].cancel()
+
+
+@pytest.mark.parametrize("way", ["of_library", "of_library_later"])
+async def test_tasks_that_a_library_keeps(
+    serve_gateway: Callable[..., Awaitable[Served]], until: Any, way: str
+) -> None:
+    """They are counted while they go on, and the plugin's line that led to them is named once."""
+    server = await serve_gateway(YAML, handlers={"beginner": Beginner})
+
+    def running() -> int:
+        return int(server.gateway.figures.read()["gateway_plugin_library_tasks"]["test-handlers",])
+
+    tasks = []
+    for number in (1, 2):
+        async with server.client("/it") as client:
+            await client.send(way)
+            await client.arrive()
+            tasks.append(Beginner.tasks[way])
+            assert running() == number - 1  # while its connection lives it is none of them
+        await until(lambda number=number: running() == number)
+    (line,) = (line for line in server.log if line["event"] == "library_keeps_task")
+    assert (line["level"], line["plugin"], line["task"]) == ("info", "test-handlers", "a library")
+    file, _, number = line["began"].rpartition(":")
+    assert file == __file__
+    assert "library.begin(" in linecache.getline(file, int(number))
+    assert "test_strays.py:" in line["where"]
+    assert not any(task.done() for task in tasks)
+    for task in tasks:
+        task.cancel()
+    await until(lambda: running() == 0)
 
 
 async def test_the_loop_is_left_as_it_was(serve_gateway: Callable[..., Awaitable[Served]]) -> None:

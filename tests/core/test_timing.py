@@ -95,7 +95,7 @@ def test_a_route_that_is_watched() -> None:
     sampler = route.watch(metrics)
     assert sampler is not None
     assert route.message_event is plain
-    asyncio.run(route.open_event(SimpleNamespace(is_open=True)))
+    route.open_event(SimpleNamespace(is_open=True))
     for close in route.close_events:
         close(None, 1000, "")
     route.message_event(None, "m")

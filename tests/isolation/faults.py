@@ -10,6 +10,7 @@ from typing import Any
 from gateway import Connection, Handler, Options
 
 EVENTS = ("open", "message", "close", "join", "leave", "change")
+"""Those of connections and groups; besides there are `start` and `stop`."""
 
 
 class FaultOptions(Options):
@@ -65,6 +66,14 @@ async def for_ever() -> None:
 class Fault(Handler[FaultOptions]):
     """A handler that does what it should not."""
 
+    def on_start(self, node: Any) -> Any:
+        """Do it."""
+        return self._do("start")
+
+    def on_stop(self) -> Any:
+        """Do it."""
+        return self._do("stop")
+
     def on_open(self, connection: Connection) -> Any:
         """Do it, or be described, so that others hear of it."""
         if "change" in self.options.event:
@@ -100,6 +109,9 @@ class Fault(Handler[FaultOptions]):
         if event != self.options.event:
             return None
         return getattr(self, self.options.fault)(connections)
+
+    def nothing(self, connections: tuple[Connection, ...]) -> None:
+        """Do nothing: what the others are measured beside."""
 
     def raises(self, connections: tuple[Connection, ...]) -> None:
         """Fail."""

@@ -164,11 +164,11 @@ async def test_events_wait_for_their_turn(serve_gateway: Any, handlers: str) -> 
         async with server.client("/witness") as witness:
             assert await witness.ask("hello") == "hello"
         guard = server.node.guards.of(PLUGIN)
-        assert guard.full
+        assert guard.turns.full
         Told.gate.set()
         assert await first.receive() == "1"
         assert [await second.receive(), await second.receive()] == ["waits", "2"]
-        assert not guard.full
+        assert not guard.turns.full
         await second.send("wait 3")
         assert [await second.receive() for _ in range(2 + echoes)][-1] == "3"
     assert len(lines(server, "events_held_up")) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,14 @@ from gateway.plugin.manager import PluginManager, PluginProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+async def wait(plugin: str, hook: str, result: Any) -> None:
+    """Await what a hook gave, for as long as it takes."""
+    assert plugin
+    assert hook.startswith("hook gateway_")
+    if inspect.isawaitable(result):
+        await result
 
 
 @pytest.fixture
@@ -57,10 +66,10 @@ async def test_hooks_get_all_or_fewer_of_their_arguments(
     manager = manager_of(value)
     options = Options()
     manager.configure(manager.plugins[0], options)
-    await manager.start(node)
+    await manager.start(node, wait)
     ((name, admit),) = manager.admission()
     admit(opening=None)
-    await manager.stop(node)
+    await manager.stop(node, wait)
     assert name == "p0"
     assert got == [{"options": options}, ("start", node), "admit", "stop"]
 
@@ -84,8 +93,8 @@ async def test_start_goes_up_and_stop_goes_down(
         order.append("stop 1")
 
     manager = manager_of(plain(0), plugin_of(gateway_start=start, gateway_stop=stop), plain(2))
-    await manager.start(node)
-    await manager.stop(node)
+    await manager.start(node, wait)
+    await manager.stop(node, wait)
     assert order == ["start 0", "start 1", "start 2", "stop 2", "stop 1", "stop 0"]
 
 
@@ -108,8 +117,8 @@ async def test_a_stop_that_raises_stops_no_other(
 
     failing = plugin_of(gateway_stop=plain if form == "plain" else waiting)
     manager = manager_of(plugin_of(gateway_stop=lambda: order.append("first")), failing)
-    await manager.start(node)
-    await manager.stop(node)
+    await manager.start(node, wait)
+    await manager.stop(node, wait)
     assert order == ["first"]
     (line,) = [json.loads(text) for text in log.getvalue().splitlines()]
     assert (line["event"], line["level"], line["plugin"]) == ("plugin_stop_failed", "error", "p1")
@@ -131,8 +140,8 @@ async def test_a_start_that_raises_leaves_the_others_unbegun(
         plugin_of(gateway_start=lambda: order.append("never"), gateway_stop=lambda: order.append("never")),
     )
     with pytest.raises(PluginProblem) as caught:
-        await manager.start(node)
-    await manager.stop(node)
+        await manager.start(node, wait)
+    await manager.stop(node, wait)
     assert order == ["start", "stop"]
     expected = "plugin 'p1' of distribution 'dist-1': hook gateway_start failed: OSError: no such device"
     assert str(caught.value) == expected
@@ -145,9 +154,9 @@ async def test_a_stop_is_called_once(
     """Stopping twice ends each plugin once."""
     order: list[str] = []
     manager = manager_of(plugin_of(gateway_stop=lambda: order.append("stop")))
-    await manager.start(node)
-    await manager.stop(node)
-    await manager.stop(node)
+    await manager.start(node, wait)
+    await manager.stop(node, wait)
+    await manager.stop(node, wait)
     assert order == ["stop"]
 
 

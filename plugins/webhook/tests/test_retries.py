@@ -37,6 +37,15 @@ routes:
     handlers: [echo]
 """
 
+# A route to a service that is held, or is not. The bounds are a hundredth of the defaults.
+SHARED = """
+  - path: /{name}
+    allow_missing_origin: true
+    handlers:
+      - name: webhook
+        options: {{url: "{url}/{name}", secrets: ["{secret}"], max_waiting: 5}}
+"""
+
 
 def failures(served: Served) -> list[dict[str, Any]]:
     """Give what the log says of events that did not get through."""
@@ -251,3 +260,32 @@ async def test_certificate_is_verified(
         await service.heard("open")
     finally:
         await runner.cleanup()
+
+
+async def test_dead_services_hold_up_no_other_service(
+    service: Any, serve_gateway: Serve, gateway_client: Connect
+) -> None:
+    """While those of two routes hold all that the plugin may have under way, a third one answers at once."""
+    gate = Gate(holds=lambda request: request.said != "open" and not request.raw.path.endswith("/c"))
+    service.answer = gate.answer
+    routes = "".join(SHARED.format(name=name, url=service.url, secret=service.secret) for name in "abc")
+    limits = "plugins: {webhook: {limits: {max_events_under_way: 10}}}"
+    served = await serve_gateway(f"{limits}\nroutes:{routes}")
+    clients = [await gateway_client(served, path) for path in ("/a", "/b") for _ in range(5)]
+    others = [await gateway_client(served, "/c") for _ in range(5)]
+    for client in (*clients, *others):
+        assert await client.receive() == "open"
+    for client in clients:
+        await client.send("held")
+    async with asyncio.timeout(5):
+        while len(gate.held) < len(clients):  # noqa: ASYNC110 - the service counts them
+            await asyncio.sleep(0.002)
+    for number in range(20):
+        for client in others:
+            await client.send(f"{number}")
+        for client in others:
+            assert await client.receive(within_seconds=2) == f"{number}"
+    assert len(gate.held) == len(clients)
+    gate.opened.set()
+    for client in clients:
+        assert await client.receive() == "held"

@@ -123,6 +123,7 @@ async def test_waiting_is_bounded(start: Any, service: Any, said: Any, refused: 
     waiting = [asyncio.ensure_future(said(server, token=f"tok-{number}")) for number in range(5)]
     await until(lambda: way._service._under_way == 5)
     assert await refused(server, 503, "auth_unavailable") == "5 questions wait for the service"
+    assert server.node.metrics.limits == {"max_waiting": 1}
     release.set()
     await asyncio.gather(*waiting)
     assert (service.busiest, len(service.heads)) == (2, 5)

@@ -186,7 +186,9 @@ async def test_groups_are_bounded(serve_who, issuer, knock, key, pem, mint) -> N
     server = await serve_who(jwt={"issuers": [good], "max_groups": 2})
     for groups in (None, [], ["a"], ["a", "b"]):
         assert (await knock(server, mint(key(), groups=groups))).startswith(ACCEPTED), groups
+    assert server.node.metrics.limits == {}
     assert await knock(server, mint(key(), groups=["a", "b", "c"])) == REFUSED
+    assert server.node.metrics.limits == {"max_groups": 1}
 
 
 async def test_a_token_is_bounded(serve_who, issuer, knock, key, pem, mint) -> None:
@@ -197,3 +199,4 @@ async def test_a_token_is_bounded(serve_who, issuer, knock, key, pem, mint) -> N
     assert (await knock(exact, token)).startswith(ACCEPTED)
     less = await serve_who(jwt={"issuers": [good], "max_token_bytes": len(token) - 1})
     assert await knock(less, token) == REFUSED
+    assert (exact.node.metrics.limits, less.node.metrics.limits) == ({}, {"max_token_bytes": 1})

@@ -141,8 +141,7 @@ class WebhookOptions(Options):
         default=500,
         ge=1,
         le=1_000_000,
-        description="Most events under way, tries and pauses included; above it a connection gets 1013. Of "
-        "all routes together it should be below `max_events_under_way` of the plugin's limits.",
+        description="Most events under way, tries and pauses included; above it a connection gets 1013.",
     )
     max_waiting_bytes: int = Field(
         default=67_108_864,
