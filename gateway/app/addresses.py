@@ -9,21 +9,25 @@ import os
 import socket
 import ssl
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from gateway.config import Severity
 from gateway.config.remains import Remains
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path as FilePath
 
     from gateway.config import ListenConfig, Loaded, Problem
+    from gateway.config.models.admin import AdminConfig
 
 __all__ = ["check_address"]
 
-_PATIENCE_SECONDS: Final = 2.0
+_PATIENCE_SECONDS: Final = 1.5
 # The wildcard addresses are for listening; one cannot connect to them everywhere.
 _REACHED_AT: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -37,13 +41,40 @@ def check_address(loaded: Loaded, environ: Mapping[str, str] = os.environ) -> It
             looked at.
     """
     config = loaded.config
+    looks: list[Callable[[], Iterable[Problem]]] = []
     if "LISTEN_FDS" not in environ and _is_whole(loaded, "listen", "unix"):
         if config.listen.unix is not None:
-            yield from _check_unix(loaded, config.listen.unix)
+            looks.append(partial(_check_unix, loaded, config.listen.unix))
         else:
-            yield from _check_tcp(loaded, "listen", config.listen)
+            looks.append(partial(_check_tcp, loaded, "listen", config.listen))
     if config.admin.port is not None and _is_whole(loaded, "admin"):
-        yield from _check_tcp(loaded, "admin", config.admin.listen(config.listen))
+        looks.append(partial(_check_tcp, loaded, "admin", config.admin.listen(config.listen)))
+    if len(looks) > 1 and config.listen.unix is None and _overlap(config.listen, config.admin):
+        yield loaded.problem(("admin", "port"), f"port is that of listen: {config.admin.port}")
+        looks.pop()
+    # Side by side: whoever has taken a port may take long to answer.
+    with ThreadPoolExecutor(max(len(looks), 1)) as pool:
+        for problems in pool.map(lambda look: list(look()), looks):
+            yield from problems
+
+
+def _overlap(main: ListenConfig, admin: AdminConfig) -> bool:
+    """Tell whether two hosts with one port come to one address, by a name or as one of all."""
+    if admin.port != main.port or not main.port or main.host == admin.host:
+        return False  # two that are the same are told where the file is read
+    try:
+        one, other = (ip_address(_bound_to(host, main.port)) for host in (main.host, admin.host))
+    except (OSError, ValueError):
+        return False  # which is told of each
+    # The one that stands for all addresses of IPv6 takes those of IPv4 as well, and not the reverse.
+    all_of_one = one.is_unspecified and one.version >= other.version
+    all_of_other = other.is_unspecified and other.version >= one.version
+    return one == other or all_of_one or all_of_other
+
+
+def _bound_to(host: str, port: int) -> str:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return str(found[4][0])
 
 
 def _is_whole(loaded: Loaded, section: str, *more: str) -> bool:
@@ -110,7 +141,11 @@ def _check_unix(loaded: Loaded, path: FilePath) -> Iterator[Problem]:
         except OSError as exc:
             yield loaded.problem(place, f"socket cannot be reached: {(exc.strerror or str(exc)).lower()}")
             return
-        if _says_ok(client, "localhost"):
+        try:
+            found = _says_ok(client, "localhost")
+        except TimeoutError:
+            found = False
+        if found:
             text = "socket is taken by a gateway that runs, as before its restart"
             yield loaded.problem(place, text, severity=Severity.WARNING)
         else:
@@ -132,6 +167,8 @@ def _is_gateway(listen: ListenConfig) -> bool:
                 else:
                     with context.wrap_socket(plain) as wrapped:
                         found = _says_ok(wrapped, host)
+        except TimeoutError:
+            return False  # a gateway answers at once, also who speaks to it in the wrong way
         except ssl.SSLError as exc:
             # A gateway that asks its clients for certificates says so, and no more.
             found = "CERTIFICATE_REQUIRED" in str(exc.reason)
@@ -150,7 +187,7 @@ def _says_ok(connected: socket.socket, host: str) -> bool:
             connection.request("GET", "/healthz")
             answer = connection.getresponse()
             return bool(json.loads(answer.read(4096)) == {"status": "ok"})
-        except ssl.SSLError:
+        except (ssl.SSLError, TimeoutError):
             raise
         except (OSError, ValueError, http.client.HTTPException):
             return False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.app.addresses import check_address
 from gateway.app.collisions import check_collisions
+from gateway.app.places import check_places
 from gateway.app.prepare import judge
 from gateway.auth.check import check_services
 from gateway.broker.check import check_broker
@@ -47,6 +48,7 @@ def check_everything(
     judged = judge(path, environ, text=text)
     problems = [*judged.problems, *check_collisions(judged)]
     if judged.good is not None:
+        problems += check_places(judged.good, environ)
         if address:
             problems += check_address(judged.good, environ)
         if online:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.app.embedding import missing_broker
+from gateway.app.option_hints import with_option_hints
 from gateway.app.overlaps import overlapping_routes
+from gateway.app.slips import find_slips
 from gateway.app.uses import (
     Use,
     broker_use,
@@ -15,6 +17,7 @@ from gateway.app.uses import (
     history_uses,
     path_of,
     plugin_uses,
+    way_settings,
     way_uses,
 )
 from gateway.auth import builtin
@@ -31,7 +34,7 @@ from gateway.config import (
     load_config,
     validate_options,
 )
-from gateway.config.models.broker import BUILT_IN_BROKERS
+from gateway.config.models.broker import BUILT_IN_BROKERS, built_in_broker
 from gateway.config.remains import Remains, remains_of
 from gateway.plugin.handler import Options
 from gateway.plugin.manager import BUILT_IN, Plugin, PluginManager
@@ -75,6 +78,7 @@ class Prepared:
         warnings: What needs someone's attention before it is an error.
         broker: The broker's class and options, if a plugin gives it.
         loaded: The file as it was read, for what asks where a value comes from.
+        way_plugins: The plugins that ways come from, by the way's name.
     """
 
     config: GatewayConfig
@@ -85,6 +89,7 @@ class Prepared:
     warnings: tuple[Problem, ...] = ()
     broker: tuple[type[PluginBroker[Any]], BaseModel] | None = None
     loaded: Loaded | None = None
+    way_plugins: Mapping[str, str] = field(default_factory=dict)
 
     def with_config(self, config: GatewayConfig) -> Prepared:
         """Give the same with another configuration, whose routes and plugins must be the same."""
@@ -160,11 +165,12 @@ def judge(
         preparation.judge()
         remains = remains_of(exc.draft)
         others = () if remains is None else _other_problems(remains)
-        problems = in_order((*exc.problems, *preparation.problems, *others))
+        read = with_option_hints(exc.problems, exc.draft, preparation.manager)
+        problems = in_order((*read, *preparation.problems, *others, *find_slips(exc.draft)))
         return Judged(problems, remains, preparation.manager, preparation.plugin_options, None)
     preparation = _Preparation(loaded, extra)
     preparation.judge()
-    problems = in_order((*preparation.problems, *_other_problems(loaded)))
+    problems = in_order((*preparation.problems, *_other_problems(loaded), *find_slips(loaded)))
     prepared = None
     if not any(problem.severity is Severity.ERROR for problem in problems):
         prepared = Prepared(
@@ -176,6 +182,7 @@ def judge(
             problems,
             preparation.broker,
             loaded,
+            preparation.way_plugins,
         )
     return Judged(problems, loaded, preparation.manager, preparation.plugin_options, prepared)
 
@@ -221,6 +228,7 @@ class _Preparation:
         self.handlers: dict[int, list[HandlerChoice]] = {}
         self._plugin_of: dict[str, str] = {}
         self.ways: dict[str, tuple[type[Authenticator[Any]], BaseModel]] = {}
+        self.way_plugins: dict[str, str] = {}
         self.plugin_options: dict[str, BaseModel] = {}
         self.broker: tuple[type[PluginBroker[Any]], BaseModel] | None = None
         self._plugin_uses = tuple(plugin_uses(draft))
@@ -232,7 +240,13 @@ class _Preparation:
         given = self.manager.handlers()
         handlers = {name: cls for name, (_, cls) in given.items()}
         self._plugin_of = {name: plugin.name for name, (plugin, _) in given.items()}
-        ways = {name: cls for name, (_, cls) in self.manager.authenticators().items()}
+        authenticators = self.manager.authenticators()
+        ways = {name: cls for name, (_, cls) in authenticators.items()}
+        self.way_plugins = {
+            name: plugin.name
+            for name, (plugin, _) in authenticators.items()
+            if plugin.distribution != BUILT_IN
+        }
         self._judge_plugins()
         self._judge_handlers(handlers)
         self._judge_ways(ways)
@@ -252,6 +266,9 @@ class _Preparation:
                 hint = did_you_mean(use.name, known)
                 message = f"plugin {use.name!r} is not installed"
                 self.problems.append(self._draft.problem_at_key(use.place, message, hint))
+                if hint in plugins and hint not in given:
+                    model = self.manager.options_model(plugins[hint]) or Options
+                    self._validate(use.options_place, model, use.options)
         for name, plugin in plugins.items():
             model = self.manager.options_model(plugin) or Options
             options = self._validate(("plugins", name, "options"), model, given.get(name, {}))
@@ -262,7 +279,8 @@ class _Preparation:
         for index, use in handler_uses(self._draft):
             cls = known.get(use.name)
             if cls is None:
-                self._unknown("no installed plugin gives this handler", use, known)
+                near = self._unknown("no installed plugin gives this handler", use, known)
+                self._judge_as(use, known.get(near or ""))
                 continue
             path = path_of(self._draft, index)
             for name in cls.required_params if path is not None else ():
@@ -279,11 +297,14 @@ class _Preparation:
         for use in way_uses(self._draft):
             cls = known.get(use.name)
             if cls is None:
-                self._unknown("no installed plugin gives this way to authenticate", use, known)
+                near = self._unknown("no installed plugin gives this way to authenticate", use, known)
+                if use.place == use.options_place:
+                    self._judge_as(use, known.get(near or ""))
             elif use.name not in self.ways:
                 # The settings of the built-in ways are the configuration's own, and judged with it.
                 built_in = use.name in AuthenticationConfig.model_fields
-                judged = built_in and not isinstance(self._draft, Loaded)
+                given = way_settings(self._draft).get(use.name) is not None
+                judged = built_in and given and not isinstance(self._draft, Loaded)
                 options = (
                     None if judged else self._validate(use.options_place, cls.options_model, use.options)
                 )
@@ -296,7 +317,11 @@ class _Preparation:
             return
         cls = known.get(use.name)
         if cls is None:
-            self._unknown("no installed plugin gives this broker", use, {*known, *BUILT_IN_BROKERS})
+            fact = "no installed plugin gives this broker"
+            near = self._unknown(fact, use, {*known, *BUILT_IN_BROKERS})
+            if near in BUILT_IN_BROKERS:
+                self._validate(use.options_place, built_in_broker(near), {**use.options, "type": near})
+            self._judge_as(use, known.get(near or ""))
             return
         if not getattr(cls, "keeps_history", False):
             for place in history_uses(self._draft):
@@ -307,13 +332,22 @@ class _Preparation:
         if options is not None:
             self.broker = (cls, options)
 
-    def _unknown(self, fact: str, use: Use, known: Iterable[str]) -> None:
+    def _unknown(self, fact: str, use: Use, known: Iterable[str]) -> str | None:
+        """Note a name that nothing has; give the one that was probably meant."""
         message = f"{fact}: {self._draft.show(use.place, use.name)}"
         hint = did_you_mean(use.name, known)
         # A way's settings stand behind its name, which is a key there.
         is_key = use.place == use.options_place
         point = self._draft.problem_at_key if is_key else self._draft.problem
         self.problems.append(point(use.place, message, hint))
+        return hint
+
+    def _judge_as(
+        self, use: Use, meant: type[Handler[Any] | Authenticator[Any] | PluginBroker[Any]] | None
+    ) -> None:
+        """Judge options by what was probably meant, so that their errors do not come one by one."""
+        if meant is not None:
+            self._validate(use.options_place, meant.options_model, use.options)
 
     def _validate(self, place: Path, model: type[BaseModel], given: Any) -> BaseModel | None:
         if self._draft.bad.intersection((place, place[:-1])):

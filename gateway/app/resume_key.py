@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from gateway.config import GatewayConfig
 
-__all__ = ["ResumeKeyError", "resume_key"]
+__all__ = ["ResumeKeyError", "resume_key", "stored_key"]
 
 _FILE: Final = "resume.key"
 _BYTES: Final = 32
@@ -44,7 +44,7 @@ def resume_key(config: GatewayConfig) -> str:
         return secrets.token_hex(_BYTES)
     try:
         return _kept(config.data_folder)
-    except (OSError, UnicodeDecodeError) as exc:
+    except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or "not a key"
         raise ResumeKeyError(f"{config.data_folder / _FILE}: {reason.lower()}") from None
 
@@ -63,4 +63,23 @@ def _kept(folder: Path) -> str:
             pass  # another process was first
         finally:
             draft.unlink()
-    return file.read_text(encoding="ascii").strip()
+    return _read(file)
+
+
+def stored_key(folder: Path) -> str | None:
+    """Give the key that a data folder has; `None` if it has none yet.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is none.
+    """
+    file = folder / _FILE
+    return _read(file) if file.exists() else None
+
+
+def _read(file: Path) -> str:
+    key = file.read_text(encoding="ascii").strip()
+    if not key:
+        # With it anybody could make tokens.
+        raise ValueError("empty")
+    return key

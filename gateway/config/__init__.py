@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.config.check import check_certificates, check_end
+from gateway.config.check import check_authorities, check_certificates, check_end
 from gateway.config.load import Draft, Loaded, load_config, validate_options
 from gateway.config.marks import Marks, Position
 from gateway.config.models import (
@@ -62,6 +62,7 @@ __all__ = [
     "TokenKey",
     "TokenWayConfig",
     "ValkeyBrokerConfig",
+    "check_authorities",
     "check_certificates",
     "check_end",
     "did_you_mean",

@@ -26,6 +26,7 @@ __all__ = [
     "owners_of_names",
     "read_authorities",
     "read_certificate",
+    "read_each",
     "read_file",
     "show_time",
 ]
@@ -91,6 +92,23 @@ def read_authorities(file: Path) -> bytes:
         CertificateFault: If the file cannot be read, or holds none.
     """
     return b"".join(one.public_bytes(Encoding.DER) for one in _read_chain("client_ca", file))
+
+
+def read_each(file: Path) -> list[Certificate]:
+    """Read certificates that stand side by side, as those of authorities; their subject is in `ending`.
+
+    Raises:
+        CertificateFault: If the file cannot be read, or holds none.
+    """
+    return [
+        Certificate(
+            (),
+            one.not_valid_before_utc.timestamp(),
+            one.not_valid_after_utc.timestamp(),
+            f"certificate of {one.subject.rfc4514_string()!r}",
+        )
+        for one in _read_chain("certificate", file)
+    ]
 
 
 def load_pair(context: ssl.SSLContext, certificate: Path, key: Path) -> None:

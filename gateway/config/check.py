@@ -14,6 +14,7 @@ from gateway.config.certificates import (
     owners_of_names,
     read_authorities,
     read_certificate,
+    read_each,
     read_file,
     show_time,
 )
@@ -61,6 +62,38 @@ def check_end(loaded: Loaded, place: Path, file: FilePath, now: float | None = N
         yield from _times(loaded, place, read_certificate(file), time.time() if now is None else now)
 
 
+def check_authorities(
+    loaded: Loaded, place: Path, file: FilePath | None, now: float | None = None
+) -> Iterator[Problem]:
+    """Find out whether certificates of authorities have ended, or soon will; as `check_end`.
+
+    It is an error where none is left that holds, and a warning where one goes.
+
+    Args:
+        loaded: The configuration.
+        place: Where it names the file.
+        file: The file; `None` for none.
+        now: Seconds since the epoch. Default: the clock's.
+    """
+    with suppress(CertificateFault):
+        each = [] if file is None else read_each(file)
+        now = time.time() if now is None else now
+        ended = [one for one in each if one.ends_at <= now]
+        ending = [one for one in each if one.ends_at > now and one.ends_soon(now)]
+        if len(each) == 1:
+            yield from _times(loaded, place, each[0], now)
+        elif ended and len(ended) == len(each):
+            when = show_time(max(one.ends_at for one in each))
+            yield loaded.problem(place, f"all {len(each)} certificates have ended, the last on {when}")
+        else:
+            for some, fact in ((ended, "ended already"), (ending, "will soon end")):
+                first = min(some, key=lambda one: one.ends_at, default=None)
+                if first is not None:
+                    text = f"{len(some)} of {len(each)} certificates {fact}, first the {first.ending}"
+                    text += f" on {show_time(first.ends_at)}"
+                    yield loaded.problem(place, text, severity=Severity.WARNING)
+
+
 def _times(loaded: Loaded, place: Path, certificate: Certificate, now: float) -> Iterator[Problem]:
     when = show_time(certificate.ends_at)
     if certificate.ends_at <= now:
@@ -101,6 +134,9 @@ class _Check:
             with _noting(faults):
                 read_authorities(self._tls.client_ca)
             yield from self._problems_of(section, faults)
+            yield from check_authorities(
+                self._loaded, (*section, "client_ca"), self._tls.client_ca, self._now
+            )
 
     def _problems_of(self, place: Path, faults: list[CertificateFault]) -> Iterator[Problem]:
         for fault in faults:

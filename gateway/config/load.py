@@ -122,7 +122,8 @@ def load_config(
     judge = Judge(GatewayConfig, data, (), reading.marks, reading.broken)
     folder = FilePath(path).parent if folder is None else folder
     try:
-        config = GatewayConfig.model_validate(data, context={"folder": folder})
+        told = reading.without_guesses() if problems else data
+        config = GatewayConfig.model_validate(told, context={"folder": folder})
     except ValidationError as error:
         problems += judge.problems(error)
         bad = reading.broken | {problem.path for problem in problems}
@@ -148,7 +149,8 @@ def validate_options(draft: Draft, path: Path, model: type[M], data: Any) -> tup
     try:
         return model.model_validate(data, context={"folder": draft.folder}), []
     except ValidationError as error:
-        judge = Judge(model, data, path, draft.marks, frozenset())
+        unread = frozenset(one for one in draft.bad if one[: len(path)] == path)
+        judge = Judge(model, data, path, draft.marks, unread)
         return None, list(in_order(judge.problems(error)))
     except Exception as error:  # noqa: BLE001  (a plugin's validator may raise anything)
         # Its text may hold a value that must not be shown; its type says enough to find it.

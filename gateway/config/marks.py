@@ -67,3 +67,37 @@ class Reading:
     marks: Marks
     problems: list[Problem]
     broken: frozenset[Path]
+
+    def without_guesses(self) -> Any:
+        """Give the data for a model, with what no model takes wherever nothing could be read.
+
+        Null might be a good value there, of which rules between values would then judge.
+        """
+        unread = [path for path in self.broken if _at(self.data, path) is None]
+        data = _copy(self.data) if unread else self.data
+        for path in unread:
+            if not path:
+                return _UNREAD
+            # A mapping or a list, since something was found in it.
+            _at(data, path[:-1])[path[-1]] = _UNREAD
+        return data
+
+
+_UNREAD = object()
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(one) for key, one in value.items()}
+    return [_copy(one) for one in value] if isinstance(value, list) else value
+
+
+def _at(value: Any, path: Path) -> Any:
+    for piece in path:
+        if isinstance(value, dict):
+            value = value.get(piece, _UNREAD)
+        elif isinstance(value, list) and isinstance(piece, int) and piece < len(value):
+            value = value[piece]
+        else:
+            return _UNREAD
+    return value

@@ -158,7 +158,9 @@ class _Salvage:
         tls = self._at(_TLS)
         if not isinstance(tls, dict):
             return []
-        findings = client_certificate_findings(asked=self._asked(), given=self._at((*_TLS, "client_ca")) is not None)
+        findings = client_certificate_findings(
+            asked=self._asked(), given=self._at((*_TLS, "client_ca")) is not None
+        )
         entries: Path = (*_TLS, "more_certificates")
         names = [self._texts((*entries, n, "server_names")) for n in range(len(self._entries(entries)))]
         return findings + server_name_findings(names)

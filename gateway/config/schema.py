@@ -32,6 +32,7 @@ _TAKEN_BEFORE: Final[Mapping[str, tuple[Mapping[str, Any], ...]]] = {
     "_end": ({"type": "string"},),
     "_from_name": ({"type": "string", "minLength": 1},),
     "_type_is_given": (),
+    "_is_path": (),
 }
 
 

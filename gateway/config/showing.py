@@ -49,7 +49,7 @@ def written(names: Iterable[str]) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return a text without what may be secret in it, if it is a URL: user and password, query and fragment."""
+    """Return a text without what may be secret in it as a URL: user and password, query and fragment."""
     if "://" not in text:
         return text
     return _QUERY_OF_URL.sub(HIDDEN, _USER_OF_URL.sub(HIDDEN, text))

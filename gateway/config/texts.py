@@ -79,12 +79,20 @@ def describe(error: ErrorDetails, shown: str | None, hidden: Iterable[str]) -> s
         value = None if kind in _VALUELESS else shown
         if kind == "string_type" and isinstance(error["input"], (int, float)):
             more = ", put it in quotes"
+        if kind == "literal_error" and f"'{error['input']}'" in str(context.get("expected")):
+            more = ", put it in quotes"
+        if fact in {_WHOLE_NUMBER[0], _NUMBER[0]} and _reads_as_number(error["input"]):
+            more = ", leave out its quotes"
         return _assemble(fact.format_map(limits), value, more.format_map(limits))
     cause = context.get("error")
     text = _lowered(" ".join(str(error["msg"] if cause is None else cause).split()))
     if not text or any(_gives_away(text, value) for value in hidden):
         return _assemble("refused by its own check", shown, "")
     return text
+
+
+def _reads_as_number(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value) is not None
 
 
 class _Limits(dict[str, str]):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from gateway.config import Problem
+
 
 def problems(folder: Path, listen: str, **environ: str) -> list[str]:
     """Judge the address of a `listen:`; give what is said, without the place."""
@@ -70,6 +72,36 @@ def test_a_port_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert problems(tmp_path, f"port: {port}") == [f"listen.port: port taken by another program: {port}"]
+        # It is not asked again: a gateway would have answered something.
+        server.setblocking(False)
+        server.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_two_ports_that_never_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that has to be waited for is waited for at once."""
+    monkeypatch.setattr("gateway.app.addresses._PATIENCE_SECONDS", 30)
+    file = tmp_path / "gateway.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as main, socket.create_server(("127.0.0.1", 0)) as admin:
+        ports = [one.getsockname()[1] for one in (main, admin)]
+        file.write_text(f"{{listen: {{port: {ports[0]}}}, admin: {{port: {ports[1]}}}}}")
+        found: list[Problem] = []
+        checking = threading.Thread(target=lambda: found.extend(check_address(load_config(file, {}), {})))
+        checking.start()
+        # Nobody is answered before both have come; one after the other they would not, for a long time.
+        held = []
+        try:
+            for one in (main, admin):
+                one.settimeout(15)
+                held.append(one.accept()[0])
+        finally:
+            for client in held:
+                client.close()
+            main.close()
+            admin.close()
+            checking.join()
+    assert [one.message for one in found] == [f"port taken by another program: {port}" for port in ports]
 
 
 def test_sockets_that_systemd_has(tmp_path: Path, taken: int) -> None:
@@ -132,6 +164,32 @@ def test_unix_domain_sockets(tmp_path: Path) -> None:
         answer.start()
         assert problems(tmp_path, "unix: dead.sock") == ["listen.unix: socket taken by another program"]
         answer.join()
+
+
+@pytest.mark.parametrize(
+    ("hosts", "collide"),
+    [
+        (("0.0.0.0", "127.0.0.1"), True),
+        (("127.0.0.1", "0.0.0.0"), True),
+        (("localhost", "127.0.0.1"), True),
+        (("::", "127.0.0.1"), True),
+        (("127.0.0.2", "127.0.0.1"), False),
+        (("::1", "0.0.0.0"), False),
+    ],
+)
+def test_two_hosts_of_one_address(tmp_path: Path, hosts: tuple[str, str], collide: bool) -> None:
+    """Where both listeners come to one address the second cannot be had, whatever its host is called."""
+    with socket.create_server(("127.0.0.3", 0)) as found:
+        port = found.getsockname()[1]
+    file = tmp_path / "gateway.yaml"
+    text = "{{listen: {{port: {port}, host: '{hosts[0]}'}}, admin: {{port: {port}, host: '{hosts[1]}'}}}}"
+    file.write_text(text.format(port=port, hosts=hosts))
+    fact = f"admin.port: port is that of listen: {port}"
+    problems = [str(one).partition(": ")[2] for one in check_address(load_config(file, {}), {})]
+    assert problems == ([fact] if collide else [])
+    # Port 0 is another one each time.
+    file.write_text(text.format(port=0, hosts=hosts))
+    assert list(check_address(load_config(file, {}), {})) == []
 
 
 def test_the_operators_port(tmp_path: Path, taken: int) -> None:

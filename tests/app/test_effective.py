@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway import Handler, Options, hookimpl
 from gateway.app.differences import differences
-from gateway.app.effective import HIDDEN, Leaf, Listing, Section, effective
+from gateway.app.effective import HIDDEN, Leaf, Listing, Section, as_data, effective
 from gateway.app.prepare import load_plugins
 from gateway.config import load_config
 from gateway.plugin.manager import Plugin
@@ -79,7 +80,7 @@ def test_origins(whole: Callable[..., Section]) -> None:
     assert at(found, "listen", "backlog") == (1024, "default")
     assert at(found, "routes", 0, "path") == ("/a", "f:5")
     assert at(found, "routes", 0, "name") == ("/a", "default")
-    assert at(found, "routes", 0, "groups") == ([("x", "f:6"), ("y", "environment G")], "f:6")
+    assert at(found, "routes", 0, "groups") == ([("x", "f:6"), ("${G}", "environment G")], "f:6")
     assert at(found, "routes", 0, "overflow") == ("disconnect", "default")
 
 
@@ -112,11 +113,71 @@ def test_secrets(whole: Callable[..., Section]) -> None:
     assert at(found, "api", "tokens", 1, "token") == ("", "f:1")
     assert at(found, "resume", "key") == (HIDDEN, "environment S")
     options = ("routes", 0, "handlers", 0, "options")
-    assert at(found, *options, "words") == (HIDDEN, "environment S")
+    assert at(found, *options, "words") == ("${S}", "environment S")
     assert at(found, *options, "api_key") == (HIDDEN, "f:5")
     assert at(found, "authentication", "other", "password") == (HIDDEN, "f:6")
     assert at(found, "authentication", "other", "level") == (3, "f:6")
     assert SECRET not in repr(found)
+
+
+PRIVATE = "env-value-very-private"
+
+
+def test_what_comes_from_a_variable(whole: Callable[..., Section]) -> None:
+    """A text shows its variables in place of their values, wherever it goes; numbers and choices show."""
+    found = whole(
+        "data_folder: /data/${A}\n"
+        "log: {level: '${LEVEL}'}\n"
+        "listen:\n  port: ${PORT}\n"
+        "routes:\n  - path: /${A}/${B}\n    handlers: ['${SHOUT}']\n    groups: ['x', '${A}']\n"
+        "authentication: {forward: {url: 'https://auth.example/${A}?k=${B}'}}\n",
+        A=PRIVATE,
+        B=f"{PRIVATE}-2",
+        LEVEL="debug",
+        PORT="9000",
+        SHOUT="shout",
+    )
+    assert at(found, "data_folder") == ("${A}", "environment A")
+    assert at(found, "log", "level") == ("debug", "environment LEVEL")
+    assert at(found, "listen", "port") == (9000, "environment PORT")
+    assert at(found, "routes", 0, "path") == ("${A}${B}", "environment A, B")
+    assert at(found, "routes", 0, "name") == ("${A}${B}", "default")
+    assert at(found, "routes", 0, "handlers", 0, "name") == ("${SHOUT}", "environment SHOUT")
+    assert at(found, "authentication", "forward", "url") == ("${A}${B}", "environment A, B")
+    assert PRIVATE not in json.dumps(as_data(found))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://auth.example/check", "https://auth.example/check"),
+        ("https://auth.example/check?key=hunter2", "https://auth.example/check?********"),
+        ("https://ada:hunter2@auth.example/check", "https://********@auth.example/check"),
+        ("https://ada:hunt@er2@auth.example/?a=b@c#d", "https://********@auth.example/?********"),
+        ("https://auth.example/@ada", "https://auth.example/@ada"),
+    ],
+)
+def test_what_may_be_secret_in_a_url(whole: Callable[..., Section], url: str, shown: str) -> None:
+    """User, password and query of a URL are hidden, and a change of them tells none."""
+    words = "routes: [{{path: /a, handlers: [{{name: shout, options: {{words: '{}'}}}}]}}]\n"
+    found = whole(words.format(url))
+    assert at(found, "routes", 0, "handlers", 0, "options", "words")[0] == shown
+    told = differences(found, whole(words.format(url.replace("hunter2", "hunter3"))))
+    if "hunter2" in url:
+        assert told == ["route '/a': handler 'shout': options.words is changed"]
+
+
+def test_a_change_by_a_variable(whole: Callable[..., Section]) -> None:
+    """A change to, from or of what a variable says shows no value, not of the names of things either."""
+    route = "routes: [{{path: '{}', groups: ['{}']}}]\ngroups: [{{pattern: '{}'}}]\n"
+    variables = {"A": PRIVATE, "B": f"/{PRIVATE}"}
+    old = whole(route.format("/x", "one", "one"), **variables)
+    new = whole(route.format("/x", "${A}", "one"), **variables)
+    assert differences(old, new) == ["route '/x': groups is changed"]
+    assert differences(new, old) == ["route '/x': groups is changed"]
+    added = differences(old, whole(route.format("${B}", "one", "${A}"), **variables))
+    assert [PRIVATE in line for line in added] == [False] * 4
+    assert added[0].startswith("route '${B}' is added")
 
 
 OLD = """

@@ -3,8 +3,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.app.overlaps import overlapping_routes
+from gateway.app.overlaps import _overlapping, overlapping_routes
 from gateway.config import load_config
 
 if TYPE_CHECKING:
@@ -61,3 +63,27 @@ async def test_what_is_told_is_so(serve_gateway, paths: tuple[str, ...]) -> None
     async with served.connect("/acme/live"):
         (connection,) = served.node.connections()
         assert connection.route == "/acme/{b}"
+
+
+def fit_each_other(one: tuple[str | None, ...], other: tuple[str | None, ...]) -> bool:
+    """Tell whether a path fits both, and each has a parameter where the other has none."""
+    if len(one) != len(other):
+        return False
+    pairs = list(zip(one, other, strict=True))
+    wins = {a is None for a, b in pairs if (a is None) != (b is None)}
+    return wins == {True, False} and all(a == b or None in (a, b) for a, b in pairs)
+
+
+SEGMENTS = st.lists(st.sampled_from(["a", "b", None]), min_size=1, max_size=4).map(tuple)
+
+
+@given(st.lists(SEGMENTS, max_size=12, unique=True))
+def test_each_pair_is_found(shapes: list[tuple[str | None, ...]]) -> None:
+    """What is looked up is what comparing each with each would find, each pair once."""
+    expected = [
+        (first, second)
+        for second in range(len(shapes))
+        for first in range(second)
+        if fit_each_other(shapes[first], shapes[second])
+    ]
+    assert sorted(_overlapping(shapes)) == sorted(expected)

@@ -229,6 +229,68 @@ plugins:
 class TestOptions:
     """Options in the file that their model refuses."""
 
+    def test_options_beside_options(self, refusals: Callable[..., list[str]]) -> None:
+        """An option that stands beside `options` gets the hint where it belongs."""
+        text = """
+plugins:
+  shouting: {decibels: 3, loud: 4}
+routes:
+  - path: /a
+    handlers: [{name: shout, decibels: 3}, {name: whisper, decibels: 3}, {nam: shout, decibels: 3}]
+"""
+        place = "routes[0].handlers"
+        belongs = "unknown key (did you mean 'options.decibels'?)"
+        assert refusals(text) == [
+            f"gateway.yaml:3:14: plugins.shouting.decibels: {belongs}",
+            "gateway.yaml:3:27: plugins.shouting.loud: unknown key",
+            f"gateway.yaml:6:30: {place}[0].decibels: {belongs}",
+            f"gateway.yaml:6:60: {place}[1].decibels: unknown key",
+            f"gateway.yaml:6:74: {place}[2].name: missing",
+            f"gateway.yaml:6:75: {place}[2].nam: unknown key (did you mean 'name'?)",
+            f"gateway.yaml:6:87: {place}[2].decibels: unknown key",
+        ]
+
+    def test_settings_of_a_way_that_are_missing(self, refusals: Callable[..., list[str]]) -> None:
+        """They are told beside other errors too."""
+        text = "routes: [{path: /a, authenticate: [jwt], lmits: {}}, {path: /b, authenticate: [jwt]}]"
+        assert refusals(text) == [
+            "gateway.yaml:1:1: authentication.jwt.issuers: missing",
+            "gateway.yaml:1:42: routes[0].lmits: unknown key (did you mean 'limits'?)",
+        ]
+
+    def test_what_stands_under_a_wrong_name(self, refusals: Callable[..., list[str]]) -> None:
+        """It is judged by what was probably meant, so that its errors come at once; else it is left alone."""
+        text = """
+broker: {type: natz, prefx: a, urls: 5, user: "${UNSET}", password: hush}
+authentication:
+  handshak: {decibels: very}
+plugins:
+  shoutin: {options: {decibel: 3}}
+  nothing-like-it: {options: {decibel: 3}}
+routes:
+  - path: /a
+    handlers: [{name: shuot, options: {decibels: very}}, {name: odd, options: {decibels: very}}]
+    authenticate: [handshak]
+"""
+        lines = [line.partition(" (")[0] for line in refusals(text)]
+        no_way = "no installed plugin gives this way to authenticate: 'handshak'"
+        no_handler = "no installed plugin gives this handler"
+        assert lines == [
+            "gateway.yaml:2:16: broker.type: no installed plugin gives this broker: 'natz'",
+            "gateway.yaml:2:22: broker.prefx: unknown key",
+            "gateway.yaml:2:38: broker.urls: not a list: 5",
+            "gateway.yaml:2:47: broker.user: environment variable not set: UNSET",
+            f"gateway.yaml:4:3: authentication.handshak: {no_way}",
+            "gateway.yaml:4:24: authentication.handshak.decibels: not a whole number: 'very'",
+            "gateway.yaml:6:3: plugins.shoutin: plugin 'shoutin' is not installed",
+            "gateway.yaml:6:23: plugins.shoutin.options.decibel: unknown key",
+            "gateway.yaml:7:3: plugins.nothing-like-it: plugin 'nothing-like-it' is not installed",
+            f"gateway.yaml:10:23: routes[0].handlers[0].name: {no_handler}: 'shuot'",
+            "gateway.yaml:10:50: routes[0].handlers[0].options.decibels: not a whole number: 'very'",
+            f"gateway.yaml:10:65: routes[0].handlers[1].name: {no_handler}: 'odd'",
+            f"gateway.yaml:11:20: routes[0].authenticate[0]: {no_way}",
+        ]
+
     def test_options_of_a_handler(self, refusals: Callable[..., list[str]]) -> None:
         """Each error of a handler's options has its line, and a misspelt key its hint."""
         text = """

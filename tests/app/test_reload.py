@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.app.embedding import wants_embedded
 from gateway.app.reload import Findings, judge_in_child, takes_restart
 from gateway.config import GatewayConfig
 
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TWO = {"listen": {"workers": 2}}
+KEEPS = {"groups": [{"pattern": "news", "history": {}}]}
 MOST = 1_048_576 + 4096
 
 
-def told(former: Any, new: Any, *addressed: str, most_bytes: int | None = MOST) -> list[str]:
-    """Give what is told of a change."""
+def told(former: Any, new: Any, *addressed: str) -> list[str]:
+    """Give what is told of a change, where the embedded broker runs if the former configuration wants it."""
     before, after = GatewayConfig.model_validate(former), GatewayConfig.model_validate(new)
+    most_bytes = MOST if wants_embedded(before) else None
     return list(takes_restart(before, after, addressed=frozenset(addressed), most_bytes=most_bytes))
 
 
@@ -34,6 +37,11 @@ def told(former: Any, new: Any, *addressed: str, most_bytes: int | None = MOST) 
         ({}, {"data_folder": "a", "runtime_folder": "b"}, ["data_folder", "runtime_folder"]),
         (TWO, {**TWO, "broker": {"type": "nats"}}, ["broker.type changes from memory to nats"]),
         ({}, {"broker": {"type": "nats"}}, []),
+        ({}, KEEPS, []),
+        ({"broker": {"type": "memory"}, **KEEPS}, KEEPS, []),
+        (KEEPS, {"broker": {"type": "nats"}, **KEEPS}, ["broker.type changes from memory to nats"]),
+        (KEEPS, {"broker": {"type": "memory"}, **KEEPS}, ["broker.type is memory now"]),
+        (KEEPS, {}, []),
         (TWO, {**TWO, "api": {"max_body_bytes": 2_000_000}}, ["the longest message grows to 2004096 bytes"]),
         ({}, {"listen": {"drain_seconds": 1, "backlog": 9}, "routes": [{"path": "/"}]}, []),
     ],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.app.lifeline import SHOW_STACK
+from gateway.app.lifeline import SHOW_STACK, Leave
 from gateway.app.worker_process import WorkerProcess, WorkerStartError
 from gateway.observe.gathered import Gathered
 
@@ -58,6 +58,17 @@ class Signals:
         self.sent.append("kill")
 
 
+class Line:
+    """A line that takes whatever is said."""
+
+    def is_closing(self) -> bool:
+        """Tell that it is open."""
+        return False
+
+    def write(self, data: bytes) -> None:
+        """Take it."""
+
+
 @pytest.fixture
 def clock() -> Clock:
     """The time."""
@@ -66,8 +77,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def worker(clock: Clock) -> WorkerProcess:
-    """A worker that is killed after 10 silent seconds, and has 60 to start; it is being watched."""
-    worker = WorkerProcess(10.0, 60.0, Gathered())
+    """A worker that is killed after 10 silent seconds, and has 60 to start and 40 to leave; it is watched."""
+    worker = WorkerProcess(10.0, 60.0, 40.0, Gathered())
+    worker._line = Line()  # type: ignore[assignment]
     worker._loop = clock  # type: ignore[assignment]
     worker._process = Signals()  # type: ignore[assignment]
     worker._since = worker._looked_at = clock.now
@@ -125,6 +137,22 @@ async def test_a_start_has_its_own_time(worker: WorkerProcess, clock: Clock) -> 
     assert sent(worker) == []
     clock.run_to(1060)
     assert sent(worker) == [SHOW_STACK]
+
+
+async def test_one_that_does_not_leave_is_killed(worker: WorkerProcess, clock: Clock) -> None:
+    """Once it is told to end it has forty seconds, however alive it is, and no more when it is told again."""
+    tell(worker, say="ready", node="n")
+    for second in range(1001, 1050):
+        clock.run_to(second)
+        tell(worker, say="alive")
+        if second in {1010, 1030}:
+            worker.leave(Leave())
+    assert sent(worker) == []
+    clock.run_to(1050)
+    assert sent(worker) == [SHOW_STACK]
+    clock.run_to(1051)
+    assert sent(worker) == [SHOW_STACK, "kill"]
+    assert (worker.overdue, worker.lingered) == (0, 40)
 
 
 async def test_a_supervisor_that_slept_blames_nobody(worker: WorkerProcess, clock: Clock) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from gateway.config import check_certificates, in_order
@@ -235,3 +236,51 @@ def test_given_names(issue: Callable[..., None], check: Callable[[str], list[str
         ),
         "8:23: listen.tls.more_certificates[1].certificate: certificate names no host, set server_names",
     ]
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        ([20], ""),
+        ([20, 30], ""),
+        ([1.5], "warning: certificate of 'A0' ends on 2030-01-02T12:00:00Z, in 1 day"),
+        ([-0.5], "certificate of 'A0' has ended, on 2029-12-31T12:00:00Z"),
+        ([-0.5, -0.25], "all 2 certificates have ended, the last on 2029-12-31T18:00:00Z"),
+        (
+            [20, -0.5, -0.25],
+            (
+                "warning: 2 of 3 certificates ended already, first the certificate of 'A1' on "
+                "2029-12-31T12:00:00Z"
+            ),
+        ),
+        (
+            [20, 1],
+            (
+                "warning: 1 of 2 certificates will soon end, first the certificate of 'A1' on "
+                "2030-01-02T00:00:00Z"
+            ),
+        ),
+    ],
+)
+def test_ends_of_authorities(
+    issue: Callable[..., None],
+    check: Callable[[str], list[str]],
+    tmp_path: Path,
+    days: list[float],
+    told: str,
+) -> None:
+    """Clients are let in by an authority that holds: one that goes is a warning, none left an error."""
+    issue("a.pem", "a.test")
+    issued = [
+        AUTHORITY.issue_cert(
+            f"{number}.test", not_before=NOW - timedelta(days=1), not_after=NOW + timedelta(days=end)
+        )
+        for number, end in enumerate(days)
+    ]
+    pems = [one.cert_chain_pems[0].bytes() for one in issued]
+    (tmp_path / "ca.pem").write_bytes(b"".join(pems))
+    for number, pem in enumerate(pems):
+        subject = x509.load_pem_x509_certificate(pem).subject.rfc4514_string()
+        told = told.replace(f"'A{number}'", repr(subject))
+    found = check("certificate: a.pem\nkey: a.pem\nclient_certificates: required\nclient_ca: ca.pem")
+    assert found == ([f"6:16: listen.tls.client_ca: {told}"] if told else [])

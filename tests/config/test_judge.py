@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.config import ListenConfig, load_config, validate_options
+from gateway.config import ConfigError, ListenConfig, load_config, validate_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,3 +181,14 @@ def test_plain_pydantic_texts_hide_input() -> None:
     with pytest.raises(ValidationError) as caught:
         ListenConfig.model_validate({"host": 123456})
     assert "123456" not in str(caught.value)
+
+
+def test_options_that_could_not_be_read(load: Callable[..., Loaded]) -> None:
+    """An option whose variable is not set is told once, not again as the null that stands there."""
+    with pytest.raises(ConfigError) as caught:
+        load("plugins: {p: {options: {interval: '${UNSET}', other: 3}}}")
+    draft = caught.value.draft
+    assert draft is not None
+    place = ("plugins", "p", "options")
+    _, problems = validate_options(draft, place, Options, draft.data["plugins"]["p"]["options"])
+    assert [problem.path[-1] for problem in problems] == ["other"]

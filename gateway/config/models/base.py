@@ -97,6 +97,15 @@ def _empty_when_null(value: Any) -> Any:
     return {} if value is None else value
 
 
+def _is_path(value: Any) -> Any:
+    if isinstance(value, str):
+        if not value:
+            raise refusal("path is empty")
+        if value.startswith("~"):
+            raise refusal("path begins with '~', which only a shell expands", value)
+    return value
+
+
 def _from_folder(path: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder")
     return path if folder is None else folder / path
@@ -114,7 +123,7 @@ Flag = Annotated[bool, Strict()]
 Name = Annotated[str, Field(min_length=1)]
 """A text of at least one character."""
 
-LocalPath = Annotated[Path, AfterValidator(_from_folder)]
+LocalPath = Annotated[Path, BeforeValidator(_is_path), AfterValidator(_from_folder)]
 """A path of this machine; a relative one begins in the context's `folder`, that of the file."""
 
 UNIQUE = AfterValidator(_refuse_repeats)

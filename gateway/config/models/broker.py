@@ -43,9 +43,9 @@ class MemoryBrokerConfig(ConfigModel):
 
     type: Literal["memory"] = Field(
         default="memory",
-        description="Kind of broker: `nats`, `valkey` (or `redis`), a plugin's, or `memory`, by which one worker "
-        "does without. Where none is named, a gateway with several workers, or whose groups keep history or "
-        "presence, or with the way `ticket`, starts a broker of its own.",
+        description="Kind of broker: `nats`, `valkey` (or `redis`), a plugin's, or `memory`, by which one "
+        "worker does without. Where none is named, a gateway with several workers, or whose groups keep "
+        "history or presence, or with the way `ticket`, starts a broker of its own.",
     )
     idempotency_seconds: _IDEMPOTENCY_SECONDS = Field(
         default=120,
@@ -265,6 +265,16 @@ _TAGS: Final = {"memory": "memory", "nats": "nats", "valkey": "valkey", "redis":
 
 BUILT_IN_BROKERS: Final = frozenset(_TAGS)
 """The values of `type` that need no plugin."""
+
+
+def built_in_broker(name: str) -> type[ConfigModel]:
+    """Give the model of a broker of `BUILT_IN_BROKERS`."""
+    models: dict[str, type[ConfigModel]] = {
+        "memory": MemoryBrokerConfig,
+        "nats": NatsBrokerConfig,
+        "valkey": ValkeyBrokerConfig,
+    }
+    return models[_TAGS[name]]
 
 
 def _kind(value: Any) -> str:

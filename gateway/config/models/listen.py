@@ -65,7 +65,8 @@ class ListenConfig(ListenLimits):
         default=60,
         ge=1,
         le=DAY,
-        description="Seconds within which a worker has to be ready. After them it is killed.",
+        description="Seconds within which a worker has to be ready. A plugin that still starts shortly "
+        "before is named; after them the worker is killed.",
     )
     worker_hang_seconds: Number = Field(
         default=10,

@@ -50,13 +50,15 @@ class PluginLimits(ConfigModel):
         ge=1,
         le=1_000_000,
         description="Most events that wait for something at once. Further ones wait for their turn, for as "
-        "long as an event may take; after that the close code is 1013.",
+        "long as an event may take; after that the close code is 1013. Each route may have its share of "
+        "them, however many of others wait.",
     )
     max_threads: WholeNumber = Field(
         default=8,
         ge=1,
         le=1024,
-        description="Most threads in which `run_in_thread` runs the plugin's functions. Further calls wait.",
+        description="Most threads in which `run_in_thread` and `asyncio.to_thread` run the plugin's "
+        "functions. Further calls wait.",
     )
     task_grace_seconds: Number = Field(
         default=5,
