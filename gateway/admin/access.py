@@ -15,9 +15,10 @@ from gateway.config.models.access import SCOPES
 from gateway.core.opening import Opening
 from gateway.core.request import OpeningRequest
 from gateway.core.selection import has_claims
+from gateway.observe.turned_away import count_limit
 from gateway.protocol.head import RequestHead, parse_head
-from gateway.protocol.origin import OriginPolicy, own_origin
-from gateway.protocol.refusals import refuse
+from gateway.protocol.origin import OriginPolicy
+from gateway.protocol.refusals import Refused, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,6 +91,13 @@ class ApiAccess:
         Raises:
             Refused: If they may not call.
         """
+        try:
+            return await self._identify(request)
+        except Refused as refused:
+            count_limit(self._node.metrics, refused)
+            raise
+
+    async def _identify(self, request: Request) -> Caller:
         fields = request.headers.getall("authorization", [])
         given = bearer_token(fields[0]) if len(fields) == 1 else None
         caller = None if given is None else self.token(given)
@@ -136,10 +144,7 @@ class ApiAccess:
         """Give a request as ways see it, if it comes from no page of another origin."""
         _, scheme = self._client(request)
         head = parse_head(request.head, max_lines=len(request.head))
-        hosts = head.fields.get("host", [])
-        if not self._origins.admits(
-            head.fields.get("origin", []), own_origin(scheme, hosts[0]) if hosts else None
-        ):
+        if not self._origins.admits_request(head.fields, scheme):
             raise refuse("origin_not_allowed")
         return OpeningRequest(head, request.path)
 

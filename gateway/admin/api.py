@@ -8,7 +8,7 @@ from sanic import Blueprint
 from sanic.response import HTTPResponse, json
 
 from gateway.admin.answers import SessionAnswer
-from gateway.admin.body import BadBodyError, leave_unread, read_body
+from gateway.admin.body import BadBodyError, BodyTooBigError, leave_unread, read_body
 from gateway.admin.composition import ConfigurationQuery, PluginsQuery, RoutesQuery
 from gateway.admin.everywhere import ConnectionsQuery, GroupsQuery, NodesQuery, StatsQuery, UsersQuery
 from gateway.admin.history import HistoryQuery, PositionQuery
@@ -112,6 +112,8 @@ def _add_call(
         try:
             result = await call(await read_body(request, max_body_bytes), caller.name)
         except (BadBodyError, BrokerUnavailableError, MessageTooBigError, NotPublishedError) as exc:
+            if isinstance(exc, BodyTooBigError):
+                node.metrics.limits["max_body_bytes"] += 1
             return _failed(exc)
         return json({"node": node.name, **result})
 

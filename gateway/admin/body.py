@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sanic import Request
 
-__all__ = ["BadBodyError", "facts", "leave_unread", "parse_body", "read_body"]
+__all__ = ["BadBodyError", "BodyTooBigError", "facts", "leave_unread", "parse_body", "read_body"]
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
@@ -35,6 +35,18 @@ class BadBodyError(GatewayError):
         self.error = error
 
 
+class BodyTooBigError(BadBodyError):
+    """A request body that is longer than what is read of one.
+
+    Args:
+        limit: Most bytes that are read.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"body too big, limit {limit} bytes", 413, "body_too_big")
+        self.limit = limit
+
+
 async def read_body(request: Request, limit: int) -> bytes:
     """Read the whole body.
 
@@ -43,7 +55,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         limit: Most bytes to read.
 
     Raises:
-        BadBodyError: 413, if there is more.
+        BodyTooBigError: If there is more.
     """
     body = bytearray()
     stream: Any = request.stream
@@ -54,7 +66,7 @@ async def read_body(request: Request, limit: int) -> bytes:
             return bytes(body)
         body += part
     leave_unread(request)
-    raise BadBodyError(f"body too big, limit {limit} bytes", 413, "body_too_big")
+    raise BodyTooBigError(limit)
 
 
 def leave_unread(request: Request) -> None:

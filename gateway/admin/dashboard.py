@@ -14,7 +14,7 @@ from gateway.admin.assets import HARDENING, PAGE_FIELDS, Pages, load_assets
 from gateway.admin.body import BadBodyError, leave_unread, read_body
 from gateway.admin.sessions import COOKIE
 from gateway.admin.throttle import LoginThrottle
-from gateway.protocol.origin import OriginPolicy, own_origin
+from gateway.protocol.origin import OriginPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,6 +85,7 @@ class _Desk:
         self._client = client
         self._network_of = network_of
         self._log = node.log.bind(logger="gateway.admin")
+        self._limits = node.metrics.limits
         self._throttle = LoginThrottle(node.clock.time)
         self._origins = OriginPolicy.from_config(None, missing=False)
         self._pages = Pages()
@@ -127,6 +128,7 @@ class _Desk:
         network = self._network_of(address)
         seconds = self._throttle.wait(network)
         if seconds > 0:
+            self._limits["login_attempts"] += 1
             # Not even the right one is judged: else who guesses would be told by it.
             return self._too_soon(math.ceil(seconds))
         caller = self._access.token(_token(body))
@@ -158,9 +160,8 @@ class _Desk:
 
     def _is_own(self, request: Request, scheme: str) -> bool:
         """Tell whether a page of our own origin asks: no other may log anybody in or out."""
-        hosts = request.headers.getall("host", [])
-        own = own_origin(scheme, hosts[0]) if len(hosts) == 1 else None
-        return self._origins.admits(request.headers.getall("origin", []), own)
+        fields = {name: request.headers.getall(name, []) for name in ("host", "origin")}
+        return self._origins.admits_request(fields, scheme)
 
     def _foreign(self, request: Request, address: str) -> HTTPResponse:
         leave_unread(request)

@@ -27,7 +27,7 @@ __all__ = ["FigureReader"]
 
 _PLUGIN: Final = "plugin"
 """The reason of a refusal that is a plugin's own: only its author knows how many there are."""
-_DROPPED: Final = ("junk", "own", "too_big", "version")
+_DROPPED: Final = ("junk", "late", "own", "too_big", "version")
 _OUTCOMES: Final = ("bad_token", "not_kept", "other_groups", "recovered", "too_much", "unavailable")
 _KINDS: Final = ("error", "timeout")
 _REASONS: Final = ("events", "stopped")
@@ -134,9 +134,18 @@ class FigureReader:
             for kind in _KINDS
         }
         errors.update(metrics.handler_failures.items())
+        ways = self._node.guards.ways
+        checks: _Values = {
+            (ways.get(way, ""), way, kind): 0
+            for route in self._routes
+            for way, _ in route.authenticators
+            for kind in _KINDS
+        }
+        checks.update(metrics.checks_failed.items())
         return {
             "gateway_handler_seconds": {key: _plain(found) for key, found in metrics.handler_seconds.items()},
             "gateway_handler_errors_total": errors,
+            "gateway_opening_checks_failed_total": checks,
             **self._guards(),
         }
 
@@ -158,6 +167,9 @@ class FigureReader:
             "gateway_plugin_stopped": {(guard.plugin,): int(guard.stopped) for guard in guards},
             "gateway_plugin_stops_total": {(guard.plugin,): guard.stops for guard in guards},
             "gateway_plugin_turned_away_total": away,
+            "gateway_plugin_library_tasks": {
+                (guard.plugin,): self._node.guards.kept_tasks.running[guard.plugin] for guard in guards
+            },
             "gateway_plugin_tasks_left_total": _counted(
                 metrics.tasks_left, [guard.plugin for guard in guards]
             ),

@@ -16,8 +16,9 @@ from gateway.auth.pipeline import authenticate
 from gateway.auth.tickets import Tickets, TicketTooBigError
 from gateway.core.opening import Opening
 from gateway.core.request import OpeningRequest
+from gateway.observe.turned_away import count_limit
 from gateway.protocol.head import parse_head
-from gateway.protocol.origin import OriginPolicy, own_origin
+from gateway.protocol.origin import OriginPolicy
 from gateway.protocol.refusals import Refused, refuse
 
 if TYPE_CHECKING:
@@ -89,9 +90,8 @@ def ticket_blueprint(
 
     async def identify(request: Request, address: str, scheme: str) -> Identity:
         head = parse_head(request.head, max_lines=len(request.head))
-        hosts = head.fields.get("host", [])
         # The rule for opening handshakes: a page elsewhere cannot have its reader's cookies buy a ticket.
-        if not origins.admits(head.fields.get("origin", []), own_origin(scheme, hosts[0]) if hosts else None):
+        if not origins.admits_request(head.fields, scheme):
             raise refuse("origin_not_allowed")
         asked = OpeningRequest(head, PATH)
         opening = Opening(
@@ -122,6 +122,7 @@ def ticket_blueprint(
             ticket, good = tickets.issue(identity, seconds=config.ticket_seconds, routes=asked.routes or ())
         except Refused as refused:
             leave_unread(request)
+            count_limit(node.metrics, refused)
             refusal = refused.refusal
             log.info(
                 "ticket_refused",

@@ -65,9 +65,7 @@ def _parts(around: str, place: str, old: Part, new: Part) -> Iterator[str]:
         if old.value != new.value or type(old.value) is not type(new.value):
             if _same_number(old.value, new.value):
                 return
-            secret = old.secret or new.secret
-            change = "is changed" if secret else f"changes from {_shown(old)} to {_shown(new)}"
-            yield f"{around}{_shown_path(place)} {change}"
+            yield f"{around}{_shown_path(place)} {_change(old, new)}"
     elif isinstance(new, Leaf):
         yield f"{around}{_shown_path(place)} changes to {_shown(new)}"
     else:
@@ -79,9 +77,7 @@ def _listings(around: str, place: str, old: Listing, new: Listing) -> Iterator[s
     before, after = _by_name(old, known_by), _by_name(new, known_by)
     if before is None or after is None:
         if _plain(old) != _plain(new):
-            secret = _has_secret(old) or _has_secret(new)
-            change = "is changed" if secret else f"changes from {_shown(old)} to {_shown(new)}"
-            yield f"{around}{_shown_path(place)} {change}"
+            yield f"{around}{_shown_path(place)} {_change(old, new)}"
         return
     assert known_by is not None  # noqa: S101 - else nothing is named
     what = known_by[1]
@@ -99,6 +95,14 @@ def _listings(around: str, place: str, old: Listing, new: Listing) -> Iterator[s
         yield f"{around}{_shown_path(place)} change their order: {', '.join(after)}"
 
 
+def _change(old: Part, new: Part) -> str:
+    """Say what becomes of a value; not from what to what, if that is not for showing."""
+    before, after = _shown(old), _shown(new)
+    if _has_secret(old) or _has_secret(new) or before == after:
+        return "is changed"
+    return f"changes from {before} to {after}"
+
+
 def _by_name(listing: Listing, known_by: tuple[str, str] | None) -> dict[str, Section] | None:
     """Give the entries of a list by name, with a number where a name comes again; None if they have none."""
     if known_by is None:
@@ -109,7 +113,7 @@ def _by_name(listing: Listing, known_by: tuple[str, str] | None) -> dict[str, Se
         named = entry.parts.get(known_by[0]) if isinstance(entry, Section) else None
         if not isinstance(entry, Section) or not isinstance(named, Leaf):
             return None
-        name = repr(named.value) if named.value is not None else "without an id"
+        name = repr(named.shown) if named.value is not None else "without an id"
         times[name] += 1
         found[name if times[name] == 1 else f"{name} ({times[name]})"] = entry
     return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_origin
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
@@ -14,7 +14,7 @@ from gateway.app.prepare import load_plugins
 from gateway.config import render_path, validate_options
 from gateway.config.models import AuthenticationConfig
 from gateway.config.models.broker import PluginBrokerConfig
-from gateway.config.showing import sounds_secret
+from gateway.config.showing import HIDDEN, sounds_secret, without_secrets, written
 from gateway.plugin.handler import Options
 from gateway.plugin.manager import BUILT_IN
 
@@ -32,9 +32,6 @@ DEFAULT: Final = "default"
 # A text may stand for a handler with this name, and for a list with this one entry.
 _SHORT: Final = (("name",), (0,))
 
-HIDDEN: Final = "********"
-"""What stands in place of a secret."""
-
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
@@ -44,16 +41,20 @@ class Leaf:
         value: It: a text, a number, true, false or null.
         origin: `FILE:LINE`, `environment NAME`, or `default`.
         secret: Whether it is not for showing.
+        mask: What is shown in place of a secret.
     """
 
     value: Any = field(repr=False)
     origin: str
     secret: bool = False
+    mask: str = HIDDEN
 
     @property
     def shown(self) -> Any:
         """The value as it may be shown; an empty secret is no secret."""
-        return HIDDEN if self.secret and self.value not in {"", None} else self.value
+        if self.secret and self.value not in {"", None}:
+            return self.mask
+        return without_secrets(self.value) if isinstance(self.value, str) else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,9 @@ class _Walk:
             for plugin in plugins.plugins
             if plugin.distribution != BUILT_IN
         }
+        # A text that is made of another one, as a route's name of its path, is no more for showing.
+        places = ((self._written(path), names) for path, names in loaded.marks.variables.items())
+        self._masks = {value: written(names) for value, names in places if isinstance(value, str) and value}
 
     def whole(self) -> Section:
         """Walk through the configuration, and the plugins that it does not name."""
@@ -150,7 +154,12 @@ class _Walk:
         # What a section is comes before what is set in it.
         for name, declared in sorted(type(model).model_fields.items(), key=lambda one: one[0] != "type"):
             key = declared.alias or name
-            parts[key] = self._part(getattr(model, name), (*path, key), free=False)
+            value = getattr(model, name)
+            # A word of a few that there are is no secret, wherever it comes from.
+            if get_origin(declared.annotation) is Literal:
+                parts[key] = Leaf(value, self._origin((*path, key)))
+            else:
+                parts[key] = self._part(value, (*path, key), free=False)
         if isinstance(model, AuthenticationConfig):
             for name, given in (model.__pydantic_extra__ or {}).items():
                 parts[name] = self._options(self._ways.get(name), given, (*path, name))
@@ -205,20 +214,40 @@ class _Walk:
         return self._leaf(value, path, free=free)
 
     def _leaf(self, value: Any, path: Path, *, free: bool) -> Leaf:
-        secret = isinstance(value, SecretStr | SecretBytes | Secret)
-        if secret:
-            value = value.get_secret_value()
-        elif free and isinstance(value, str):
+        origin = self._origin(path)
+        if isinstance(value, SecretStr | SecretBytes | Secret):
+            return Leaf(_plain(value.get_secret_value()), origin, secret=True)
+        if isinstance(value, Enum):
+            return Leaf(value.value, origin)
+        value = _plain(value)
+        if isinstance(value, str):
             # Nobody has said whether such a text is for showing.
-            secret = any(map(sounds_secret, path)) or path in self._loaded.marks.variables
-        return Leaf(_plain(value), self._origin(path), secret)
+            if free and any(map(sounds_secret, path)):
+                return Leaf(value, origin, secret=True)
+            # Nor whether one is that whoever wrote the file has kept out of it.
+            variables = self._variables(path)
+            if variables:
+                return Leaf(value, origin, secret=True, mask=written(variables))
+            if origin == DEFAULT and value in self._masks:
+                return Leaf(value, origin, secret=True, mask=self._masks[value])
+        return Leaf(value, origin)
 
-    def _origin(self, path: Path) -> str:
+    def _variables(self, path: Path) -> tuple[str, ...]:
+        """Give the variables in a value, or in the nearest one around it that is written."""
         marks = self._loaded.marks
         for length in range(len(path), -1, -1):
             place = path[:length]
-            if place in marks.variables:
-                return f"environment {', '.join(marks.variables[place])}"
+            if place in marks.variables or place in marks.values:
+                return marks.variables.get(place, ())
+        return ()
+
+    def _origin(self, path: Path) -> str:
+        variables = self._variables(path)
+        if variables:
+            return f"environment {', '.join(variables)}"
+        marks = self._loaded.marks
+        for length in range(len(path), -1, -1):
+            place = path[:length]
             if place in marks.values:
                 # What is not written itself may be short for it, as a handler's name alone.
                 below = path[length:]
@@ -234,8 +263,6 @@ class _Walk:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if isinstance(value, datetime):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gateway.app.serving import Served
     from gateway.app.embedding import Embedding
+    from gateway.app.serving import Served
     from gateway.config import LogConfig
     from gateway.observe.logs import Logger
     from gateway.server.sockets import ListeningSockets

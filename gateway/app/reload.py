@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.app.embedding import longest_message, wants_embedded
+from gateway.app.embedding import can_be_embedded, longest_message
 from gateway.app.worker_process import interpreter
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def takes_restart(
         former: The configuration with which the gateway has started.
         new: The one that it would serve.
         addressed: The sections whose address comes from options of the command.
-        most_bytes: Longest message that the embedded broker takes; `None` without one.
+        most_bytes: Longest message that the embedded broker takes; `None` while there is none.
     """
     pairs: list[tuple[str, Any, Any]] = []
     if "listen" not in addressed:
@@ -150,12 +150,16 @@ def takes_restart(
         pairs += [
             (f"admin.{key}", getattr(former.admin, key), getattr(new.admin, key)) for key in ("host", "port")
         ]
-    if wants_embedded(former) != wants_embedded(new):
+    if most_bytes is not None:
         pairs.append(("broker.type", former.broker.type, new.broker.type))
     for name, old, wanted in pairs:
         if old != wanted:
             yield f"{name} changes from {_shown(old)} to {_shown(wanted)}: that takes a restart"
-    if most_bytes is not None and wants_embedded(new) and longest_message(new) > most_bytes:
+    if most_bytes is None or new.broker.type != "memory":
+        return
+    if not can_be_embedded(new):
+        yield "broker.type is memory now, and the embedded broker is in use: that takes a restart"
+    elif longest_message(new) > most_bytes:
         yield (
             f"the longest message grows to {longest_message(new)} bytes, above what the embedded broker was "
             f"started for, {most_bytes}: that takes a restart"

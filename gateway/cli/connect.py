@@ -13,6 +13,7 @@ from gateway.cli.common import fail, printable
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
     from websockets.typing import Origin, Subprotocol
+    from websockets.uri import WebSocketURI
 
 __all__ = ["connect"]
 
@@ -46,9 +47,10 @@ def connect(
     """Open a connection; send each line that is typed or piped in, and print each message that comes.
 
     A binary message is printed as 0x and its bytes. On a terminal, lines that begin with a slash are
-    commands; /help lists them, and Ctrl-D closes. The exit status is 0 after an end with 1000 or 1001, or by
-    this side; 1 if there was no connection; 102 to 115 for the close codes 1002 to 1015, and 120 for those
-    from 3000 up.
+    commands; /help lists them, and Ctrl-D closes. The proxy that https_proxy, http_proxy or socks_proxy
+    names is used, unless no_proxy names the host; to this machine itself none is. The exit status is 0 after
+    an end with 1000 or 1001, or by this side; 1 if there was no connection; 102 to 115 for the close codes
+    1002 to 1015, and 120 for those from 3000 up.
     """
     # Other commands need none of it.
     from gateway.cli.conversation import Conversation  # noqa: PLC0415
@@ -86,9 +88,11 @@ def _open(
     if origin is None:
         host = f"[{target.host}]" if ":" in target.host else target.host
         origin = f"http{'s' if target.secure else ''}://{host}:{target.port}"
+    proxy, through = _way(target)
     try:
         return open_connection(
             url,
+            proxy=proxy,
             additional_headers=fields,
             subprotocols=cast("list[Subprotocol]", subprotocols) or None,
             origin=cast("Origin", origin) if origin else None,
@@ -100,13 +104,38 @@ def _open(
         response = exc.response
         fail(f"refused: {response.status_code} {printable(response.reason_phrase)}{_why(response.body)}")
     except TimeoutError:
-        fail(f"cannot connect: no answer within {_OPENING_SECONDS} seconds")
+        fail(f"cannot connect{through}: no answer within {_OPENING_SECONDS} seconds")
     except (InvalidHandshake, EOFError) as exc:
-        fail(f"cannot connect: {printable(str(exc))}")
+        fail(f"cannot connect{through}: {printable(str(exc))}")
     except OSError as exc:
-        fail(f"cannot connect: {(exc.strerror or str(exc)).lower()}")
+        fail(f"cannot connect{through}: {(exc.strerror or str(exc)).lower()}")
+    except ImportError:
+        fail(f"cannot connect{through}: a SOCKS proxy needs 'pip install python-socks'")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _way(target: WebSocketURI) -> tuple[str | None, str]:
+    """Give the proxy on the way, and words that name it; nothing where there is none.
+
+    Whoever has a proxy in the environment for the world outside still means this machine by `localhost`.
+    """
+    from websockets.exceptions import InvalidProxy  # noqa: PLC0415
+    from websockets.proxy import get_proxy, parse_proxy  # noqa: PLC0415
+
+    from gateway.config.models.forms import is_loopback  # noqa: PLC0415
+
+    url = None if is_loopback(target.host) else get_proxy(target)
+    if url is None:
+        return None, ""
+    # The URL itself may hold a password.
+    try:
+        proxy = parse_proxy(url)
+    except InvalidProxy as exc:
+        fail(f"not a proxy, as the environment names it: {printable(exc.msg)}")
+    except ValueError:
+        fail("not a proxy, as the environment names it: expected http://host:port")
+    return url, f" through the proxy {printable(f'{proxy.scheme}://{proxy.host}:{proxy.port}')}"
 
 
 def _why(body: bytes | bytearray) -> str:

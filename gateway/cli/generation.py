@@ -17,6 +17,7 @@ from gateway.app.prepare import judge
 from gateway.app.process import Gateway
 from gateway.children.leash import die_with_parent
 from gateway.cli.common import ConfigFile, fail, out
+from gateway.cli.ending import end_soon
 from gateway.cli.passing import Passing
 from gateway.cli.serving import begin_log, on_signals, run_loop
 from gateway.cli.sources import loaded_roots, plugin_roots
@@ -52,7 +53,10 @@ def generation(
     bound = socket.socket(fileno=listening)
     bound.set_inheritable(False)
     prepared = prepared.with_config(_for_development(prepared.config, bound.getsockname()[0]))
-    raise typer.Exit(run_loop(_serve(prepared, bound, ours, quiet=quiet)))
+    log = prepared.config.log
+    raise typer.Exit(
+        run_loop(_serve(prepared, bound, ours, quiet=quiet), lambda status: end_soon(status, log))
+    )
 
 
 def _tell(ours: socket.socket, **told: Any) -> None:
@@ -85,7 +89,7 @@ def _for_development(config: GatewayConfig, host: str) -> GatewayConfig:
 
 
 async def _serve(prepared: Prepared, bound: socket.socket, ours: socket.socket, *, quiet: bool) -> int:
-    log = begin_log(prepared.config.log)
+    log = begin_log(prepared.config.log, local=True)
     address = bound.getsockname()
     gateway = Gateway(prepared, log, tap=None if quiet else Tap(Passing(out())))
     starting = asyncio.ensure_future(gateway.start(bound))

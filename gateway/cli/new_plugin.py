@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import keyword
 import re
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, distribution, entry_points
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -27,6 +28,10 @@ _SUFFIX: Final = ".tmpl"
 _OURS: Final = "gateway-"
 _IMPORTED: Final = frozenset({"any", "connection", "field", "handler", "mapping", "options"})
 """Names of which the class would be mixed up with one that the template imports."""
+_GENERAL: Final = frozenset(
+    {"build", "dist", "handler", "handlers", "plugin", "plugins", "routes", "src", "test", "tests"}
+)
+"""Names of folders that every project has, and words of gateway.yaml, where they stand for something else."""
 
 
 def new_plugin(
@@ -43,7 +48,7 @@ def new_plugin(
         "distribution": name,
         "package": _package(name),
         "handler": handler,
-        "class": "".join(word.capitalize() for word in handler.split("-")),
+        "class": _class(handler),
     }
     templates = files("gateway.cli").joinpath("templates", "new_plugin")
     try:
@@ -75,16 +80,45 @@ def _judge(name: str) -> None:
     handler = name.removeprefix(_OURS)
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in (package, handler[:1])):
         fail(f"not a name for a package: {package!r} is no identifier of Python")
+    better = f"try acme-{handler}"
     if handler in _IMPORTED:
-        fail(
-            f"not a name for a plugin: its class would be mixed up with the gateway's {handler.capitalize()}"
-        )
-    found = importlib.util.find_spec(package)
-    # A folder of this name in the working directory looks like a package too, of no origin.
-    if package in sys.stdlib_module_names or (found is not None and found.origin is not None):
-        fail(f"there is already a module {package!r}, which the plugin would be mixed up with")
+        clash = f"its class would be mixed up with the gateway's {handler.capitalize()}"
+        fail(f"not a name for a plugin: {clash}, {better}")
+    if package in _GENERAL:
+        fail(f"not a name for a plugin: {package!r} says nothing of it, and most projects have one, {better}")
+    for taken in (package, _class(handler)):
+        if taken in dir(builtins):
+            fail(f"not a name for a plugin: {taken!r} is built into Python, {better}")
+    if _is_module(package):
+        fail(f"there is already a module {package!r}, which the plugin would be mixed up with, {better}")
     if any(handler == point.name for point in entry_points(group="gateway")):
-        fail(f"there is already a plugin {handler!r} installed")
+        fail(f"there is already a plugin {handler!r} installed, {better}")
+    if _is_installed(name):
+        fail(f"there is already a distribution {name!r} installed, which the plugin would replace, {better}")
+
+
+def _is_module(name: str) -> bool:
+    """Tell whether a module or package can be imported by this name."""
+    if name in sys.stdlib_module_names:
+        return True
+    found = importlib.util.find_spec(name)
+    # A folder of this name in the working directory looks like a package too, of no origin.
+    return found is not None and (
+        found.origin is not None
+        or any(Path(place).parent != Path.cwd() for place in found.submodule_search_locations or ())
+    )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _class(handler: str) -> str:
+    return "".join(word.capitalize() for word in handler.split("-"))
 
 
 def _package(name: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
 from gateway.cli.common import printable
+from gateway.observe.logs import clock_time
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,10 +36,8 @@ class Passing:
         """Show a message; or, with the direction `open`, who has come."""
         style = _STYLES[direction]
         shown = _who(connection) if direction == "open" else cut(message)
-        now = time.time()
-        clock = f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now * 1000) % 1000:03}"
         line = Text.assemble(
-            (f"{clock} ", "dim"),
+            (f"{clock_time()} ", "dim"),
             (f"{direction:<4} ", style),
             (f"{connection.id} {printable(connection.path)}  ", "dim"),
             (shown, style),

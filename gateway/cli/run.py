@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.app.cores import count_workers
-from gateway.app.embedding import wants_embedded
+from gateway.app.embedding import can_do_without
 from gateway.app.notify import Notifier
 from gateway.app.runtime import RuntimeFolder, RuntimeFolderError
 from gateway.app.serving import Served
@@ -71,7 +71,9 @@ def run(
         if prepared is not None:
             # Most of what a gateway is, and nothing for a supervisor.
             from gateway.cli.alone import serve_alone  # noqa: PLC0415
+            from gateway.cli.ending import end_soon  # noqa: PLC0415
 
+            log = served.config.log
             status = run_loop(
                 serve_alone(
                     prepared.with_config(served.config),
@@ -80,7 +82,8 @@ def run(
                     lambda gateway: _announce(
                         _Announced(gateway.port, gateway.serves_page, gateway.admin_port), served.config
                     ),
-                )
+                ),
+                lambda status: end_soon(status, log),
             )
         else:
             folder = _take_folder(served)
@@ -100,9 +103,9 @@ def _config_or_exit(path: Path, text: str) -> GatewayConfig:
         config = load_config(path, text=text).config
     except ConfigError:
         return prepare_or_exit(path, text).config  # with all that is wrong
-    if wants_embedded(config) and find_program() is None:
-        return prepare_or_exit(path, text).config
-    return config
+    if can_do_without(config) or find_program() is not None:
+        return config
+    return prepare_or_exit(path, text).config
 
 
 def _with_address(

@@ -27,20 +27,27 @@ __all__ = ["begin_log", "on_signals", "run_loop"]
 _STUBBORN_SECONDS: Final = 1.0
 
 
-def run_loop(main: Coroutine[Any, Any, int]) -> int:
-    """Run a coroutine on the event loop that serves; give what it returns."""
+def run_loop(main: Coroutine[Any, Any, int], ended: Callable[[int], object]) -> int:
+    """Run a coroutine on the event loop that serves; give what it returns.
+
+    Args:
+        main: The coroutine.
+        ended: Is called with that before what is left on the event loop is ended.
+    """
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     if sys.platform != "win32":
         import uvloop  # noqa: PLC0415 - not there on Windows
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_run(main))
+        return runner.run(_run(main, ended))
 
 
-async def _run(main: Coroutine[Any, Any, int]) -> int:
+async def _run(main: Coroutine[Any, Any, int], ended: Callable[[int], object]) -> int:
     try:
-        return await main
+        status = await main
+        ended(status)
+        return status
     finally:
         await _end_tasks()
 
@@ -60,14 +67,15 @@ async def _end_tasks() -> None:
             _unregister_task(task)
 
 
-def begin_log(config: LogConfig, **fields: object) -> Logger:
+def begin_log(config: LogConfig, *, local: bool = False, **fields: object) -> Logger:
     """Make the log, and turn whatever libraries and plugins log or warn about into lines of it.
 
     Args:
         config: What is logged, and how.
+        local: Whether lines have the local time of the day, as `make_logger` takes it.
         fields: What every line says.
     """
-    log: Logger = make_logger(config.level, config.format, levels=config.levels).bind(**fields)
+    log: Logger = make_logger(config.level, config.format, levels=config.levels, local=local).bind(**fields)
     logging.captureWarnings(True)
     # Sanic warns that it is not in debug mode, which is as it should be.
     route_standard_logging(log, "sanic.root", "sanic.error", "sanic.server", level=logging.ERROR)

@@ -29,6 +29,12 @@ LIMITS: Final = (
     "max_handshakes_per_address",
     "opening_timeout_seconds",
     "max_header_bytes",
+    "max_header_lines",
+    "max_token_bytes",
+    "max_groups",
+    "max_waiting",
+    "max_body_bytes",
+    "login_attempts",
     "max_message_bytes",
     "max_fragments",
     "message_timeout_seconds",
@@ -39,10 +45,12 @@ LIMITS: Final = (
     "event_timeout_seconds",
     "max_events_under_way",
     "send_queue_bytes",
+    "open_files",
 )
 """The values of the label `limit`: keys of `gateway.yaml`, but for `max_connections_of_route`, the key
-`max_connections` of a route, and `message_rate`, which stands for `messages_per_second` and
-`bytes_per_second`."""
+`max_connections` of a route, `message_rate`, which stands for `messages_per_second` and
+`bytes_per_second`, `login_attempts`, those at the dashboard after wrong tokens, and `open_files`, the
+system's own limit of descriptors."""
 
 HANDLER_SECONDS: Final = (0.00001, 0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0)
 
@@ -164,6 +172,13 @@ FAMILIES: Final[dict[str, Family]] = {
             "kind",
         ),
         _counter(
+            "opening_checks_failed",
+            "Ways to authenticate and admission hooks that failed, by kind (error, timeout).",
+            "plugin",
+            "check",
+            "kind",
+        ),
+        _counter(
             "loop_blocks",
             "Times that something held up an event loop, by the line of the plugin that did.",
             "plugin",
@@ -179,10 +194,15 @@ FAMILIES: Final[dict[str, Family]] = {
             "plugin",
             "reason",
         ),
+        _gauge(
+            "plugin_library_tasks",
+            "Tasks that libraries have begun in events of a plugin, and keep after the connections.",
+            "plugin",
+        ),
         _counter("plugin_tasks_left", "Tasks that outlived their connections, or their events.", "plugin"),
         _gauge(
             "plugin_thread_calls",
-            "Calls of run_in_thread that run, or wait for a thread.",
+            "Calls of run_in_thread and asyncio.to_thread that run, or wait for a thread.",
             "plugin",
             "state",
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
@@ -15,7 +16,14 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger, Processor
 
-__all__ = ["Logger", "make_logger", "route_standard_logging", "route_uncatchable", "set_standard_levels"]
+__all__ = [
+    "Logger",
+    "clock_time",
+    "make_logger",
+    "route_standard_logging",
+    "route_uncatchable",
+    "set_standard_levels",
+]
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -29,6 +37,8 @@ def make_logger(
     form: Literal["json", "console"] = "json",
     stream: TextIO | None = None,
     levels: Mapping[str, str] = _NO_LEVELS,
+    *,
+    local: bool = False,
 ) -> FilteringBoundLogger:
     """Make the logger of a process.
 
@@ -37,13 +47,15 @@ def make_logger(
         form: `json` for one object a line, `console` for people.
         stream: Where lines go; `None` for standard error.
         levels: Levels of single loggers, by the name that a line has for `logger`, or one above it.
+        local: Whether lines have the time of the day where this runs, for who looks at them now; otherwise
+            date and time in UTC (ISO 8601).
     """
     target = stream if stream is not None else sys.stderr
     each = {name: _LEVELS[word] for name, word in levels.items()}
     shared: list[Processor] = [
         _Levels(_LEVELS[level], each),
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _stamp_local if local else structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if form == "json":
         shared += [
@@ -64,6 +76,17 @@ def make_logger(
         cache_logger_on_first_use=True,
     )
     return logger
+
+
+def clock_time() -> str:
+    """Give the time of the day where this runs, to the millisecond."""
+    now = time.time()
+    return f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now * 1000) % 1000:03}"
+
+
+def _stamp_local(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event["timestamp"] = clock_time()
+    return event
 
 
 class _Levels:

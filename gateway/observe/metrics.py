@@ -60,6 +60,9 @@ class Metrics:
     """Connections that end, by who closed and by close code, rare codes put together."""
     handler_failures: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Failed events by plugin, handler and kind: `error` or `timeout`."""
+    checks_failed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Ways and admission hooks that failed by plugin, check and kind: `error` or `timeout`. The check is the
+    way's name, or `gateway_admit`; the plugin is empty where it is a way of the gateway's own."""
     turned_away: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Connections closed with 1013 in place of an event, by plugin and reason: `stopped`, or `events`, too
     many of which were under way."""

@@ -73,7 +73,9 @@ def parse_head(raw: bytes, *, max_lines: int) -> RequestHead:
     request_line, separator, rest = raw.decode("latin-1").partition("\r\n")
     lines = rest.count("\r\n") + 1 if separator else 0
     if lines > max_lines:
-        raise refuse("headers_too_large", f"{lines} header lines, limit {max_lines}")
+        raise refuse(
+            "headers_too_large", f"{lines} header lines, limit {max_lines}", limit="max_header_lines"
+        )
     match = _REQUEST_LINE.fullmatch(request_line)
     if match is None:
         raise refuse("malformed_request", "request line")

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.protocol.target import parse_authority
 
-__all__ = ["Origin", "OriginPolicy", "own_origin", "parse_origin"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Origin", "OriginPolicy", "own_origin", "parse_origin", "show_origin"]
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_LONGEST_SHOWN: Final = 200
+# No browser sends them, and they may be secrets.
+_USER: Final = re.compile(r"(?<=://).*@", re.DOTALL)
+_QUERY: Final = re.compile(r"(?<=[?#]).+", re.DOTALL)
 
 
 class Origin(NamedTuple):
@@ -48,6 +55,19 @@ def own_origin(scheme: str, host: str) -> Origin | None:
         return None
     name, port = authority
     return Origin(scheme, name, port if port is not None else _DEFAULT_PORTS[scheme])
+
+
+def show_origin(values: list[str]) -> str:
+    """Return what a log line says for the Origin of a request: at most 200 characters, all of them printable.
+
+    Args:
+        values: All values of the field.
+    """
+    if len(values) != 1:
+        return f"{len(values)} values of Origin" if values else "no Origin"
+    shown = _QUERY.sub("...", _USER.sub("...@", values[0]))[: _LONGEST_SHOWN + 1]
+    shown = "".join(character if " " <= character <= "~" else "?" for character in shown)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[: _LONGEST_SHOWN - 3]}..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +111,20 @@ class OriginPolicy:
             else:
                 exact.add(origin)
         return cls(frozenset(exact), tuple(suffixes), "*" in (allowed or ()), allowed is None, missing)
+
+    def admits_request(self, fields: Mapping[str, list[str]], scheme: str) -> bool:
+        """Tell whether a request may connect.
+
+        Args:
+            fields: All values of each field, by its name in lower case.
+            scheme: `http` or `https`, as the client speaks.
+        """
+        values = fields.get("origin", [])
+        own = None
+        if values and self.own_origin:
+            hosts = fields.get("host", [])
+            own = own_origin(scheme, hosts[0]) if len(hosts) == 1 else None
+        return self.admits(values, own)
 
     def admits(self, values: list[str], own: Origin | None) -> bool:
         """Tell whether a request with these Origin values may connect.

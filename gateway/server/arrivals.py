@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.config.models import ListenConfig
     from gateway.core.node import Node
     from gateway.protocol.refusals import Refused
+    from gateway.server.descriptors import Descriptors
     from gateway.server.front import FrontProtocol
     from gateway.server.proxies import TrustedProxies
 
@@ -32,9 +33,11 @@ class Arrivals:
         node: Whose deadlines, figures and log are used.
         listen: The listener's limits.
         proxies: Peers that are not counted by address, since they come for many.
+        descriptors: What keeps the last descriptors; `None` for a listener that may have them.
     """
 
     __slots__ = (
+        "_descriptors",
         "_ending",
         "_fronts",
         "_groups",
@@ -48,8 +51,11 @@ class Arrivals:
         "_under_way",
     )
 
-    def __init__(self, node: Node, listen: ListenConfig, proxies: TrustedProxies) -> None:
+    def __init__(
+        self, node: Node, listen: ListenConfig, proxies: TrustedProxies, descriptors: Descriptors | None
+    ) -> None:
         self._node = node
+        self._descriptors = descriptors
         self._listen = listen
         self._proxies = proxies
         self._fronts: set[FrontProtocol] = set()
@@ -75,8 +81,11 @@ class Arrivals:
         """Judge whether there is room for another request that begins, of which nothing is known yet.
 
         Raises:
-            Refused: `too_many_handshakes`; `too_many_requests` if they are one peer's.
+            Refused: `too_many_handshakes`; `too_many_requests` if they are one peer's; `too_many_connections`
+                if there is no descriptor for clients.
         """
+        if self._descriptors is not None:
+            self._descriptors.judge(front.transport)
         listen = self._listen
         if len(self._under_way) > listen.max_handshakes:
             detail = f"under way, limit {listen.max_handshakes}"

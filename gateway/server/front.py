@@ -23,6 +23,7 @@ from gateway.server.tls_start import begin_tls
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from gateway.protocol.head import RequestHead
     from gateway.server.gate import Gate
@@ -57,7 +58,9 @@ class FrontProtocol(asyncio.Protocol):
         "done",
         "group",
         "remote",
+        "route",
         "scheme",
+        "tell_late",
         "transport",
     )
 
@@ -77,10 +80,14 @@ class FrontProtocol(asyncio.Protocol):
         """The client's address; empty until the head of the request has been read."""
         self.scheme: str | None = None
         """`http` or `https`, if a trusted proxy says which the client spoke."""
+        self.route = ""
+        """The route's name; empty until it has been found."""
         self.group = ""
         """As what it is counted among those under way, where they are counted by address."""
         self.done = False
         """Whether there is nothing to be decided any more: accepted, refused, or TCP is gone."""
+        self.tell_late: Callable[[], None] | None = None
+        """Names the check that is waited for; `None` if none is."""
         self.transport: asyncio.Transport
         # The one deadline for everything up to the end of the opening handshake begins here.
         gate.arrivals.begin(self)
@@ -202,7 +209,7 @@ class FrontProtocol(asyncio.Protocol):
         self._head_only = False
         self._pipelined = pipelined
         self._write_paused = self._http.write_paused
-        self.remote, self.scheme = "", None
+        self.remote, self.scheme, self.route = "", None, ""
         self.transport.set_protocol(self)
         self._gate.arrivals.begin(self)
         try:
@@ -240,6 +247,8 @@ class FrontProtocol(asyncio.Protocol):
         if self.done:
             self.transport.abort()
         elif self._made:
+            if self._task is not None and self.tell_late is not None:
+                self.tell_late()
             self.refuse(refuse("timeout" if self._task is None else "check_timeout"))
         else:
             self._give_up()
@@ -284,6 +293,7 @@ class FrontProtocol(asyncio.Protocol):
     def judged(self) -> None:
         """Note that no check of the opening handshake is waited for any more."""
         self._task = None
+        self.tell_late = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop judging: there is no one to answer."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gateway.auth.credentials import find
+from gateway.auth.failed_checks import HOOK, FailedChecks
 from gateway.auth.pipeline import ask_admission, authenticate
 from gateway.broker.memory import MemoryBroker
 from gateway.core.envelope_connection import EnvelopeConnection
@@ -17,10 +18,11 @@ from gateway.core.request import OpeningRequest
 from gateway.core.shared_frames import EAGER_BYTES
 from gateway.core.socket_connection import SocketConnection
 from gateway.protocol.handshake import check_handshake, choose_subprotocol, encode_acceptance
-from gateway.protocol.origin import own_origin
+from gateway.protocol.origin import show_origin
 from gateway.protocol.refusals import Refused, refuse
 from gateway.server.address import peer_address
 from gateway.server.arrivals import Arrivals
+from gateway.server.descriptors import Descriptors
 from gateway.server.limits import Admissions
 from gateway.server.proxies import TrustedProxies
 from gateway.server.refusal_counts import count_refusal
@@ -76,10 +78,16 @@ class Gate:
         self.find = find
         self._node = node
         self._admission = tuple(admission)
+        self._failed_checks = FailedChecks(node)
+        for plugin, _ in self._admission:
+            for kind in ("error", "timeout"):
+                node.metrics.checks_failed[plugin, HOOK, kind] += 0  # what has not failed yet is told too
         self._scheme = "https" if secure else "http"
         node.flusher.secure = node.flusher.secure or secure
         self._proxies = TrustedProxies(listen.trusted_proxies, listen.proxy_header)
-        self.arrivals = Arrivals(node, listen, self._proxies)
+        # Operators can look and stop clients while there are no descriptors for these.
+        self._descriptors = None if apart else Descriptors(node)
+        self.arrivals = Arrivals(node, listen, self._proxies, self._descriptors)
         self._shared: SharedCounts | None = None
         if apart or isinstance(node.broker, MemoryBroker):
             self._limits = Admissions(listen)  # there is no other node, or none that counts
@@ -91,12 +99,16 @@ class Gate:
         node.connection_ended.append(self._limits.release)
 
     def start(self) -> None:
-        """Begin to share the counts of limits with other nodes, if there are some."""
+        """Begin to look at descriptors, and to share counts of limits with other nodes, if there are some."""
+        if self._descriptors is not None:
+            self._descriptors.start()
         if self._shared is not None:
             self._shared.start()
 
     def stop(self) -> None:
-        """Share them no more."""
+        """Share them no more, and look no more."""
+        if self._descriptors is not None:
+            self._descriptors.stop()
         if self._shared is not None:
             self._shared.stop()
 
@@ -133,14 +145,14 @@ class Gate:
         if found is None:
             raise refuse("not_found")
         route, params = found
+        front.route = route.name
         accept = check_handshake(head)
         if followed:
             raise refuse("early_data")
         self._check_ready()
         remote = front.remote
-        own = own_origin(front.scheme or self._scheme, head.fields["host"][0])
-        if not route.origins.admits(head.fields.get("origin", []), own):
-            raise refuse("origin_not_allowed")
+        if not route.origins.admits_request(head.fields, front.scheme or self._scheme):
+            raise refuse("origin_not_allowed", show_origin(head.fields.get("origin", [])))
         subprotocol = choose_subprotocol(
             head, route.config.subprotocols, required=route.config.require_subprotocol
         )
@@ -182,7 +194,10 @@ class Gate:
             credential=find(request, route.config.credentials_from) if route.authenticators else None,
             peer_certificate=front.transport.get_extra_info("peercert") or None,
         )
-        return self._node.stepper.start(self._judge(front, route, opening, admit))
+        judging = self._judge(front, route, opening, admit)
+        seconds = self.listen.opening_timeout_seconds
+        front.tell_late = partial(self._failed_checks.late, judging, route=route.name, seconds=seconds)
+        return self._node.stepper.start(judging)
 
     def _check_room(self, route: Route, remote: str, identity: Identity | None = None) -> None:
         self._check_ready()
@@ -212,11 +227,10 @@ class Gate:
             except Refused as refused:
                 front.judged()
                 front.refuse(refused)
-            except (Exception, asyncio.CancelledError) as exc:  # a plugin's code: fails closed
+            except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - a plugin's code: fails closed
                 front.judged()
                 if not front.done:
-                    log = self._node.log.bind(logger="gateway.openings")
-                    log.error("opening_check_failed", route=route.name, exc_info=exc)
+                    self._failed_checks.failed(exc, route=route.name)
                     front.refuse(refuse("internal_error"))
             else:
                 front.judged()
@@ -246,8 +260,10 @@ class Gate:
         """Count and log a refusal."""
         refusal = refused.refusal
         count_refusal(self._node.metrics, refused)
+        where = {"route": front.route} if front.route else {}
         self._node.log.info(
             "opening_refused",
+            **where,
             logger="gateway.openings",
             status=refusal.status,
             error=refusal.error,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from gateway.observe.turned_away import count_limit
 
 if TYPE_CHECKING:
     from gateway.observe.metrics import Metrics
@@ -10,24 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["count_refusal"]
 
-# The errors that stand for limits, where the refusal itself does not name one.
-_LIMIT_OF: Final = {
-    "too_many_connections": "max_connections",
-    "too_many_connections_on_route": "max_connections_of_route",
-    "too_many_connections_from_address": "max_connections_per_address",
-    "too_many_connections_of_user": "max_connections_per_user",
-    "too_many_handshakes": "handshakes_per_second",
-    "too_many_requests": "handshakes_per_second_per_address",
-    "timeout": "opening_timeout_seconds",
-    "check_timeout": "opening_timeout_seconds",
-    "headers_too_large": "max_header_bytes",
-}
-
 
 def count_refusal(metrics: Metrics, refused: Refused) -> None:
     """Count a refused opening handshake."""
-    error = refused.refusal.error
-    metrics.refusals[error] += 1
-    limit = refused.limit or _LIMIT_OF.get(error)
-    if limit is not None:
-        metrics.limits[limit] += 1
+    metrics.refusals[refused.refusal.error] += 1
+    count_limit(metrics, refused)

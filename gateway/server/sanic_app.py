@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sanic import Sanic
 from sanic.exceptions import SanicException
 from sanic.response import HTTPResponse, json
+from sanic_routing.exceptions import RouteExists
 
+from gateway.errors import GatewayError
 from gateway.protocol.refusals import REFUSALS, Refusal
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.observe.logs import Logger
     from gateway.server.gate import Found
 
-__all__ = ["answer_refusal", "build_sanic", "find_route"]
+__all__ = ["PathTakenError", "answer_refusal", "build_sanic", "find_route"]
 
 # What plain HTTP answers in place of Sanic's own texts, which repeat the request.
 _NO_PARAMS: Final = MappingProxyType[str, str]({})
@@ -36,13 +38,25 @@ _CLIENT_ERRORS: Final = {
 }
 
 
+class PathTakenError(GatewayError):
+    """A path that two of the routes and blueprints claim.
+
+    Args:
+        fact: The path and its methods, in the router's words.
+    """
+
+    def __init__(self, fact: str) -> None:
+        super().__init__(f"two parts of the gateway claim one path, `gateway check` says which: {fact}")
+        self.fact = fact
+
+
 def build_sanic(
     config: GatewayConfig, routes: Iterable[Route], blueprints: Sequence[Blueprint], log: Logger
 ) -> Sanic[Any, Any]:
     """Make the application of one process.
 
     Raises:
-        sanic.exceptions.SanicException: If two of the routes and blueprints claim one path.
+        PathTakenError: If two of the routes and blueprints claim one path.
     """
     # Sanic keeps a registry of applications by name, and refuses a name twice.
     app = Sanic(f"gateway-{secrets.token_hex(4)}", configure_logging=False)
@@ -67,7 +81,10 @@ def build_sanic(
             strict_slashes=True,
         )
     for blueprint in blueprints:
-        app.blueprint(blueprint)
+        try:
+            app.blueprint(blueprint)
+        except RouteExists as exc:
+            raise PathTakenError(str(exc).rpartition(": ")[2]) from None
 
     async def answer_error(request: Request, error: Exception) -> HTTPResponse:
         if isinstance(error, SanicException) and error.status_code < 500:  # noqa: PLR2004

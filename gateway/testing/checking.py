@@ -32,6 +32,7 @@ _LOOK_SECONDS: Final = 0.005
 _FRAME: Final = re.compile(r"^  File .*(?:\n    .*)?", re.MULTILINE)
 _PARAMETER: Final = re.compile(r"\{\w+\}")
 _LEAKED: Final = 20
+_BLOCKED: Final = "loop_blocked"
 
 
 class ConversationsError(AssertionError):
@@ -69,8 +70,9 @@ async def check(
 ) -> None:
     """Take a handler through nasty conversations, one after the other, while a witness stays connected.
 
-    In each of them no event and no task of the handler may raise or run out of time, nothing may block the
-    event loop, the witness has to be served afterwards, and nothing may be left of those who are gone.
+    In each of them no event and no task of the handler may raise or run out of time, no call may block the
+    event loop, no code of a plugin hold it up for `log: block_warning_seconds`, the witness has to be served
+    afterwards, and nothing may be left of those who are gone.
 
     Args:
         folder: An empty folder, for the configuration file.
@@ -196,16 +198,16 @@ class _Checked:
         ]
 
     def _logged(self, stage: Stage, failure: int) -> Iterator[str]:
-        """Give what the log says of errors since the last conversation, each kind once.
+        """Give what the log says of faults since the last conversation, each kind once.
 
         Args:
             stage: Knows what was sent.
             failure: The number of the first failure that may be logged.
         """
-        errors = self._served.errors[self._seen :]
-        self._seen += len(errors)
+        lines = self._served.log[self._seen :]
+        self._seen += len(lines)
         told: dict[str, list[str]] = {}
-        for line in errors:
+        for line in filter(_is_fault, lines):
             after = told.setdefault(self._told(line), [])
             if line["event"] == "handler_failed":
                 message = stage.said_before(failure)
@@ -218,15 +220,22 @@ class _Checked:
 
     def _told(self, line: Mapping[str, Any]) -> str:
         """Give a line of the log for the report: what failed, whose it is, and where in his code."""
-        named = ", ".join(
-            [str(line["event"]), *(f"{name} {line[name]}" for name in ("handler", "seconds") if name in line)]
-        )
+        # How long a loop was held up by then is another number each time.
+        facts = ("plugin", "function") if line["event"] == _BLOCKED else ("handler", "seconds")
+        named = ", ".join([str(line["event"]), *(f"{name} {line[name]}" for name in facts if name in line)])
         trace = str(line.get("exception", "")).rstrip()
         if not trace:
             return f"{named}\n  at {line['where']}" if "where" in line else named
         frames: list[str] = _FRAME.findall(trace)
         own = [frame for frame in frames if any(home in frame for home in self._homes)] or frames
         return "\n".join([named, *own[-1:], f"  {trace.splitlines()[-1]}"])
+
+
+def _is_fault(line: Mapping[str, Any]) -> bool:
+    """Tell whether a line of the log is of something that a plugin did wrong."""
+    if line["event"] == _BLOCKED:
+        return line["plugin"] is not None  # the clients of the test are on the same loop
+    return bool(line["level"] == "error")
 
 
 def _sentence(name: str) -> str:

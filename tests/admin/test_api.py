@@ -388,6 +388,7 @@ class TestBadBodies:
         async with http.post(url, data=fitting + b" ", headers=bearer) as response:
             value = await answer(response, 413)
         assert value == {"error": "body_too_big", "message": "body too big, limit 2000 bytes"}
+        assert server.node.metrics.limits == {"max_body_bytes": 1}
 
     async def test_a_chunked_body_over_the_limit(
         self, server: Served, http: ClientSession, bearer: dict[str, str]

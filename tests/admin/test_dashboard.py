@@ -266,10 +266,11 @@ class TestLogin:
         assert (await browser.log_in("wrong", x_forwarded_for="2001:db8::2")).status_code == 429
         assert (await browser.log_in("wrong", x_forwarded_for="2001:db8:0:1::2")).status_code == 401
 
-    async def test_many_at_once_are_one(self, browser: Browser) -> None:
+    async def test_many_at_once_are_one(self, server: Served, browser: Browser) -> None:
         """Of wrong tokens that come at one time, all but the first are not judged."""
         answers = await asyncio.gather(*(browser.log_in(f"wrong-{index}") for index in range(8)))
         assert sorted(answer.status_code for answer in answers) == [401] + [429] * 7
+        assert server.node.metrics.limits == {"login_attempts": 7}
 
 
 class TestSessions:

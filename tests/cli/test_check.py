@@ -199,6 +199,7 @@ def test_paths_of_plugins(
     done = command("check")
     assert done.stderr.splitlines() == [
         "gateway.yaml:2:17: routes[0].path: path is served by plugin 'live' already: '/live/figures.json'",
+        "  hint: set plugins.live.options.figures_path to another path",
         "gateway.yaml:2:45: routes[1].path: path does not begin with '/': 'bad'",
     ]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
+import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 20
 COMMAND = (sys.executable, "-m", "gateway", "connect")
+NOBODY = "http://127.0.0.1:9"
+OUTSIDE = {"http_proxy": NOBODY, "https_proxy": NOBODY, "socks_proxy": "socks5://127.0.0.1:9", "no_proxy": ""}
+"""The environment of who works behind a proxy, which is none for this machine: nothing comes through it."""
 
 
 def converse(connection: ServerConnection) -> None:
@@ -69,13 +75,139 @@ def piped() -> Callable[..., subprocess.CompletedProcess[bytes]]:
         return subprocess.run(
             [*COMMAND, *arguments],
             input=lines,
-            env=os.environ | {"no_proxy": "*"} | environ,
+            env=os.environ | OUTSIDE | environ,
             capture_output=True,
             timeout=PATIENCE_SECONDS,
             check=False,
         )
 
     return piped
+
+
+def behind_a_proxy(monkeypatch: pytest.MonkeyPatch, **environ: str) -> None:
+    """Have the environment name proxies that nobody is behind, or others."""
+    for name, value in (OUTSIDE | environ).items():
+        monkeypatch.setenv(name, value)
+
+
+class Tunnel(socketserver.StreamRequestHandler):
+    """One use of an HTTP proxy: whatever host it is asked for, it leads to the one that the server has."""
+
+    server: Proxy
+
+    def handle(self) -> None:
+        """Read a request, answer it, and pass bytes on both ways until one side ends."""
+        while (line := self.rfile.readline().strip()) != b"":
+            self.server.asked.append(line.decode())
+        if not self.server.asked[0].startswith("CONNECT far.example"):
+            self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+            return
+        with socket.create_connection(("127.0.0.1", self.server.leads_to)) as far:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=pass_on, args=(far, self.connection))
+            back.start()
+            pass_on(self.connection, far)
+            back.join()
+
+
+class Proxy(socketserver.ThreadingTCPServer):
+    """An HTTP proxy for `far.example`, which it takes for a port of this machine.
+
+    Args:
+        leads_to: The port.
+    """
+
+    def __init__(self, leads_to: int) -> None:
+        super().__init__(("127.0.0.1", 0), Tunnel)
+        self.leads_to = leads_to
+        self.asked: list[str] = []
+
+
+def pass_on(source: socket.socket, target: socket.socket) -> None:
+    """Pass bytes on until there are no more."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def proxy(url: str) -> Iterator[Proxy]:
+    """A proxy that serves."""
+    with Proxy(int(url.rpartition(":")[2])) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever)
+        thread.start()
+        yield proxy
+        proxy.shutdown()
+        thread.join()
+
+
+def test_another_host_is_reached_through_the_proxy(
+    url: str, proxy: Proxy, piped: Callable[..., subprocess.CompletedProcess[bytes]]
+) -> None:
+    """The proxy of the environment leads to other hosts, by their names; not to this machine by any name."""
+    there = f"http://me:s3cret@127.0.0.1:{proxy.server_address[1]}"
+    environ = {"http_proxy": there, "https_proxy": there, "socks_proxy": ""}
+    done = piped("ws://far.example/chat", "--wait", "0.3", lines=b"hello\n", **environ)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"hello\n", b"")
+    assert proxy.asked[0] == "CONNECT far.example:80 HTTP/1.1"
+    assert "Proxy-Authorization: Basic bWU6czNjcmV0" in proxy.asked
+    proxy.asked.clear()
+    done = piped("ws://other.example/chat", **environ)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode().startswith("cannot connect through the proxy http://127.0.0.1:")
+    assert done.stderr.decode().endswith(": proxy rejected connection: HTTP 403\n")
+    assert b"s3cret" not in done.stderr
+    proxy.asked.clear()
+    for host in ("127.0.0.1", "localhost"):
+        done = piped(url.replace("127.0.0.1", host), "--wait", "0.3", lines=b"near\n", **environ)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"near\n", b"")
+    assert proxy.asked == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        (
+            {"socks_proxy": ""},
+            "cannot connect through the proxy http://127.0.0.1:9: connection refused\n",
+        ),
+        (
+            {"socks_proxy": "socks5://me:s3cret@127.0.0.1:9"},
+            (
+                "cannot connect through the proxy socks5://127.0.0.1:9: "
+                "a SOCKS proxy needs 'pip install python-socks'\n"
+            ),
+        ),
+        (
+            {"socks_proxy": "", "https_proxy": "ftp://me:s3cret@proxy"},
+            "not a proxy, as the environment names it: scheme ftp isn't supported\n",
+        ),
+        (
+            {"socks_proxy": "", "https_proxy": "http://me:s3cret@proxy:port"},
+            "not a proxy, as the environment names it: expected http://host:port\n",
+        ),
+        (
+            {"no_proxy": "far.invalid"},
+            "cannot connect: name or service not known\n",
+        ),
+    ],
+)
+def test_a_proxy_that_is_of_no_use_is_told(
+    environ: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a proxy lacks is told in a line that names it, without its password."""
+
+    def resolve(host: str, *arguments: Any, **options: Any) -> Any:
+        if host == "127.0.0.1":
+            return look_up(host, *arguments, **options)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    behind_a_proxy(monkeypatch, **environ)
+    done = CliRunner().invoke(app, ["connect", "ws://far.invalid/"])
+    assert (done.exit_code, done.output) == (1, said)
 
 
 def test_lines_of_a_pipe_are_sent_and_answers_printed(url: str, piped: Callable[..., Any]) -> None:
@@ -108,7 +240,7 @@ def test_what_the_options_say_is_sent(url: str, piped: Callable[..., Any]) -> No
 def test_the_exit_status_tells_the_close_code(url: str, code: int, status: int) -> None:
     """The end ends the command at once, though more lines may come, and its status says how it was."""
     with subprocess.Popen(
-        [*COMMAND, url], stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"no_proxy": "*"}
+        [*COMMAND, url], stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | OUTSIDE
     ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
@@ -134,7 +266,7 @@ def test_each_close_code_has_a_status() -> None:
 )
 def test_no_connection_is_told(url: str, path: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal is told in the gateway's words, harmless to a terminal."""
-    monkeypatch.setenv("no_proxy", "*")
+    behind_a_proxy(monkeypatch)
     done = CliRunner().invoke(app, ["connect", url + path if path else "ws://127.0.0.1:1"])
     assert (done.exit_code, done.output) == (1, said)
 
@@ -165,7 +297,7 @@ class Terminal:
     """
 
     def __init__(self, url: str, home: Path) -> None:
-        environ = {"no_proxy": "*", "XDG_STATE_HOME": str(home), "TERM": "xterm", "LANG": "C.UTF-8"}
+        environ = OUTSIDE | {"XDG_STATE_HOME": str(home), "TERM": "xterm", "LANG": "C.UTF-8"}
         near, far = pty.openpty()
         self._near = near
         self.shown = b""

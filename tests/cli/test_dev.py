@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import datetime, timedelta, timezone
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +35,8 @@ SAY: Final = """
             if message == "block":
                 print("it blocks", flush=True)
                 time.sleep(600)
+            if message == "fail":
+                raise ValueError("as told")
             connection.send(message if isinstance(message, bytes) else f"one {message}")
 
     @gateway.hookimpl
@@ -92,7 +95,7 @@ async def test_changes_are_served_and_mistakes_are_shown(
     await running.until(lambda: running.printed[-1].startswith("does not serve; waiting"))
     said = "\n".join(running.log)
     assert "SyntaxError: invalid syntax" in said
-    assert 'say_module.py", line 15' in said
+    assert 'say_module.py", line 17' in said
     assert "gateway.yaml:4:" in said
     assert "plugin: unknown key" in said
     yaml.write_text(yaml.read_text().replace("plugin:", "plugins:"))
@@ -110,6 +113,27 @@ async def test_changes_are_served_and_mistakes_are_shown(
     assert await running.exit_status() == 0
     assert running.session() == []
     assert "KeyboardInterrupt" not in "\n".join(running.log)
+
+
+async def test_all_lines_go_by_one_clock(
+    write: Callable[[str], Path], install: Callable[..., None], run: Run
+) -> None:
+    """What passes and what is logged have the time of the day where the author is."""
+    write(CONFIG)
+    install("acme-say", "say", SAY)
+    running = await run("--port", "0", command="dev", environ={"TZ": "JST-9"})
+    async with connect(await served(running), proxy=None) as client:
+        await client.send("fail")
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+    await running.until(lambda: any("handler_failed" in line for line in running.log))
+    (passed,) = (line for line in running.printed if " in " in line)
+    (logged,) = (line for line in running.log if "handler_failed" in line)
+    now = datetime.now(timezone(timedelta(hours=9)))
+    for line in (passed, logged):
+        told = datetime.strptime(line.split()[0], "%H:%M:%S.%f").replace(tzinfo=now.tzinfo)
+        apart = (now - told).seconds  # of the day, whichever it is
+        assert apart < 600 or apart > 86_400 - 600
 
 
 async def test_ctrl_c_twice_ends_what_blocks(

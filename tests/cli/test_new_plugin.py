@@ -38,7 +38,7 @@ async def test_a_new_plugin_works(
         # The gateway and hatchling are here already, so the index has nothing to give.
         *("--no-index", "--no-deps", "--no-build-isolation", "--target", str(site), str(project)),
     )
-    environ = {"PYTHONPATH": str(site), "no_proxy": "*"}
+    environ = {"PYTHONPATH": str(site), "http_proxy": "http://127.0.0.1:9"}  # the client goes past it
     said = execute("-m", "pytest", "-q", "-p", "no:cacheprovider", str(project), cwd=project, **environ)
     assert " passed" in said
     served = await run("--config", str(project / "gateway.yaml"), "--port", "0", environ=environ)
@@ -73,7 +73,7 @@ def test_a_folder_may_be_named(folder: Path) -> None:
     made = {str(file.relative_to(project)) for file in project.rglob("*") if file.is_file()}
     assert made == {
         ".gitignore", "README.md", "gateway.yaml", "pyproject.toml", "src/gateway_acme/__init__.py",
-        "src/gateway_acme/py.typed", "tests/test_handler.py",
+        "src/gateway_acme/py.typed", "tests/test_handler.py", "tests/test_shipped.py",
     }  # fmt: skip
     source = (project / "src" / "gateway_acme" / "__init__.py").read_text()
     assert "class Acme(Handler[AcmeOptions]):" in source
@@ -92,6 +92,14 @@ def test_an_existing_folder_is_left_alone(folder: Path) -> None:
     assert list((folder / "acme").iterdir()) == []
 
 
+def test_a_folder_is_no_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of the plugin's name where the command is run is not taken for an installed package."""
+    monkeypatch.syspath_prepend(folder)  # as with `python -m gateway`
+    (folder / "acme_greet").mkdir()
+    done = CliRunner().invoke(app, ["new-plugin", "acme-greet"])
+    assert (done.exit_code, (folder / "acme-greet" / "pyproject.toml").is_file()) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -103,16 +111,28 @@ def test_an_existing_folder_is_left_alone(folder: Path) -> None:
         ("options", "not a name for a plugin"),
         ("json", "there is already a module 'json'"),
         ("gateway", "there is already a module 'gateway'"),
-        ("echo", "there is already a plugin 'echo'"),
+        ("echo", "there is already a plugin 'echo' installed, try acme-echo"),
+        ("int", "not a name for a plugin: 'int' is built into Python, try acme-int"),
+        ("value-error", "not a name for a plugin: 'ValueError' is built into Python, try acme-value-error"),
+        ("type", "'type' is built into Python"),
+        ("tests", "not a name for a plugin: 'tests' says nothing of it"),
+        ("src", "'src' says nothing of it, and most projects have one, try acme-src"),
+        ("handlers", "'handlers' says nothing of it"),
+        ("pydantic", "there is already a module 'pydantic', which the plugin would be mixed up with, try"),
+        ("spread-out", "there is already a module 'spread_out'"),
+        ("gateway-ws", "there is already a distribution 'gateway-ws' installed"),
     ],
 )
 def test_a_bad_name_is_refused(
     name: str, said: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A name that no distribution or package can have, or that is taken, is refused, and nothing is made."""
+    (folder / "site" / "spread_out").mkdir(parents=True)  # a package of no file, as namespaces are
+    monkeypatch.syspath_prepend(folder / "site")
     before = sorted(folder.iterdir())
     done = CliRunner().invoke(app, ["new-plugin", name])
     assert done.exit_code == 1
     assert said in done.output
+    assert done.output.count("\n") == 1
     assert ("try acme-greet" in done.output) == (name == "Acme_Greet")
     assert sorted(folder.iterdir()) == before

@@ -304,6 +304,22 @@ class TestRefusing:
         assert line.startswith("gateway.yaml:1:")
         assert hint == "  hint: did you mean 'echo'?"
 
+    def test_a_path_that_two_claim(
+        self, write: Callable[[str], Path], command: Callable[..., subprocess.CompletedProcess[str]]
+    ) -> None:
+        """It is told in the gateway's words, without a traceback, and who claims it is said by the check."""
+        write("{listen: {port: 0}, metrics: {public: true}, routes: [{path: /metrics}]}")
+        line = "two parts of the gateway claim one path, `gateway check` says which: metrics [GET]"
+        for options in ((), ("--in-process",)):
+            done = command("run", *options)
+            assert (done.returncode, done.stdout) == (1, "")
+            logged, told = done.stderr.splitlines()
+            assert told == f"cannot start: {line}"
+            assert json.loads(logged)["reason"] == line
+            assert "exception" not in json.loads(logged)
+        checked = command("check").stderr
+        assert checked.startswith("gateway.yaml:1:62: routes[0].path: path is served by the gateway itself")
+
     def test_a_plugin_that_fails_at_its_start(
         self,
         write: Callable[[str], Path],

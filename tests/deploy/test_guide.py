@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -35,6 +39,19 @@ def test_it_is_in_the_order_in_which_it_is_needed() -> None:
     found = [title for title in titles if title in ORDER]
     assert tuple(found) == ORDER
     assert titles[0] == ORDER[0]
+
+
+def test_what_is_installed_finds_its_schema(tmp_path: Path) -> None:
+    """The lines of the first block put the schema, as this gateway gives it, where the file says it is."""
+    (block,) = re.findall(r"### With systemd\n\n```sh\n(.*?)```", GUIDE, re.DOTALL)
+    written = [line for line in block.splitlines() if "/etc/gateway/gateway." in line]
+    for line in written:
+        command = line.replace("/opt/gateway/bin/", f"{Path(sys.executable).parent}/")
+        command = command.replace("/etc/gateway/", f"{tmp_path}/")
+        subprocess.run(["sh", "-ec", command], cwd=DEPLOY.parent, check=True)
+    first, *_ = (tmp_path / "gateway.yaml").read_text("utf-8").splitlines()
+    schema = tmp_path / first.partition("$schema=")[2]
+    assert "properties" in json.loads(schema.read_text("utf-8"))
 
 
 @pytest.mark.parametrize(

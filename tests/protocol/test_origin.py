@@ -286,3 +286,16 @@ def test_any_text_is_an_origin_or_nothing(text: str) -> None:
 def test_own_origin(scheme: str, host: str, origin: Origin | None) -> None:
     """The origin of a request is that of its scheme and Host."""
     assert own_origin(scheme, host) == origin
+
+
+def test_request_is_held_against_its_own_host() -> None:
+    """Without a list the one Host of a request, with the client's scheme, says which origin is its own."""
+    allowed = OriginPolicy.from_config(None, missing=False)
+    fields = {"host": ["example.com"], "origin": ["https://example.com"]}
+    assert allowed.admits_request(fields, "https")
+    assert not allowed.admits_request(fields, "http")
+    assert not allowed.admits_request({**fields, "host": ["example.com", "example.com"]}, "https")
+    assert not allowed.admits_request({**fields, "host": []}, "https")
+    assert not allowed.admits_request({"origin": fields["origin"]}, "https")
+    assert not allowed.admits_request({"host": fields["host"]}, "https")
+    assert policy("https://example.com").admits_request(fields, "http")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import linecache
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,20 @@ async def exits_later(opening: Any) -> None:
     exits(opening)
 
 
+LAST_LINES = (
+    "raise Boom(opening.request.path)",
+    "raise asyncio.CancelledError(opening.route)",
+    "await future",
+    "sys.exit(opening.route)",
+)
+
+
+def line_at(where: str) -> str:
+    """Give a line of a file."""
+    file, _, number = where.rpartition(":")
+    return linecache.getline(file, int(number))
+
+
 @pytest.mark.parametrize(
     "admit",
     [raises, raises_later, cancels, cancels_later, exits, exits_later],
@@ -119,7 +134,16 @@ async def test_hook_that_raises(
     await refused(server, await ask(server, opening()), 500, "internal_error")
     line = next(line for line in server.log if line["event"] == "opening_check_failed")
     assert (line["level"], line["route"]) == ("error", "/echo")
+    assert (line["plugin"], line["check"]) == ("test-0", "gateway_admit")
     assert admit.__name__ in line["exception"]
+    assert line_at(line["where"]).strip() in LAST_LINES
+    assert failed_checks(server) == {("test-0", "gateway_admit", "error"): 1}
+
+
+def failed_checks(server: Any) -> dict[tuple[str, ...], int]:
+    """Give the figure of checks that failed, without zeros."""
+    found = server.gateway.figures.read()["gateway_opening_checks_failed_total"]
+    return {labels: number for labels, number in found.items() if number}
 
 
 async def test_hook_that_returns_nonsense(
@@ -147,6 +171,8 @@ async def test_hook_that_returns_nonsense(
                 await refused(server, await ask(server, opening(target)), 500, "internal_error")
                 failed = [line for line in server.log if line["event"] == "opening_check_failed"]
                 assert "gateway_admit of plugin 'test-0'" in failed[-1]["exception"]
+                assert failed[-1]["plugin"] == "test-0"
+                assert "def admit(" in line_at(failed[-1]["where"])
 
 
 async def test_hook_that_hangs(
@@ -163,6 +189,11 @@ async def test_hook_that_hangs(
         door.answers.set()
         await until(lambda: door.waiting == 0)
         assert server.node.metrics.connections_opened == 0
+        (line,) = (line for line in server.log if line["event"] == "opening_check_timeout")
+        assert (line["level"], line["route"], line["seconds"]) == ("error", "/echo", 0.5)
+        assert (line["plugin"], line["check"]) == ("test-0", "gateway_admit")
+        assert "await self.answers.wait()" in line_at(line["where"])
+        assert failed_checks(server) == {("test-0", "gateway_admit", "timeout"): 1}
 
     await asyncio.gather(hang(Door()), hang(Stubborn()))
 
@@ -343,6 +374,14 @@ async def test_way_that_fails(
     knocks = plugin(authenticators=lambda: {"knock": Knock})
     server = await start(KNOCK, listen={"opening_timeout_seconds": 0.5}, plugins=[knocks])
     await refused(server, await ask(server, opening("/echo", f"Knock: {knock}")), status, error)
+    named = [line for line in server.log if line["event"].startswith("opening_check_")]
+    kind = {"internal_error": "error", "check_timeout": "timeout"}.get(error)
+    assert failed_checks(server) == ({("test-0", "knock", kind): 1} if kind else {})
+    assert [(line["level"], line["plugin"], line["check"]) for line in named] == (
+        [("error", "test-0", "knock")] if kind else []
+    )
+    lines = {"hang": "await asyncio.Event().wait()", "raise": "raise Boom"}
+    assert all(lines.get(knock, "def authenticate(") in line_at(line["where"]) for line in named)
 
 
 async def test_way_that_refuses(start: Callable, ask: Callable, opening: Callable, plugin: Callable) -> None:

@@ -81,6 +81,28 @@ async def test_origin_that_is_not_listed(
             await refused(server, wire, 403, "origin_not_allowed")
 
 
+async def test_the_log_names_a_refused_origin(start: Callable, ask: Callable, opening: Callable) -> None:
+    """The line of a refusal has the route, once it has been found, and what the client sent for an origin."""
+    server = await start(LISTED)
+    long = "https://" + "a" * 400
+    for origin, detail in (
+        ("https://evil.example:444", "https://evil.example:444"),
+        ("https://ada:hunter2@evil.example?token=hunter2", "https://...@evil.example?..."),
+        ("https://evil\t.example", "https://evil?.example"),
+        (long, f"{long[:197]}..."),
+        ("", ""),
+        (None, "no Origin"),
+    ):
+        wire = await ask(server, opening(origin=origin))
+        assert (await wire.answer()).status == 403
+        line = [line for line in server.log if line["event"] == "opening_refused"][-1]
+        assert (line["route"], line["detail"]) == ("/echo", detail)
+    wire = await ask(server, opening("/nowhere"))
+    assert (await wire.answer()).status == 404
+    line = [line for line in server.log if line["event"] == "opening_refused"][-1]
+    assert "route" not in line
+
+
 async def test_origin_that_is_listed(
     start: Callable, ask: Callable, opening: Callable, accepted: Callable, subtests: pytest.Subtests
 ) -> None:

@@ -315,6 +315,7 @@ async def test_header_too_large(
     padding = 1000 - len(opening("/echo", "X-Padding: ")) + len("\r\n\r\n")
     wire = await ask(server, opening("/echo", f"X-Padding: {'x' * (padding + 1)}"))
     await refused(server, wire, 431, "headers_too_large")
+    assert server.node.metrics.limits == {"max_header_bytes": 1}
     await accepted(await ask(server, opening("/echo", f"X-Padding: {'x' * padding}")))
 
 
@@ -348,4 +349,5 @@ async def test_too_many_header_lines(
     server = await start(ROUTES)
     wire = await ask(server, opening("/echo", *["X: y"] * 96))  # beside five of its own
     await refused(server, wire, 431, "headers_too_large")
+    assert server.node.metrics.limits == {"max_header_lines": 1}
     await accepted(await ask(server, opening("/echo", *["X: y"] * 95)))

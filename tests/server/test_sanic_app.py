@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sanic import Blueprint
-from sanic.exceptions import Forbidden, SanicException, ServiceUnavailable
+from sanic.exceptions import Forbidden, ServiceUnavailable
 from sanic.response import HTTPResponse, text
-from sanic_routing.exceptions import RouteExists
 
 from gateway import hookimpl
+from gateway.server.sanic_app import PathTakenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,6 +228,6 @@ async def test_path_that_is_taken(serving: Callable, plugin: Callable, path: str
 
         return [blueprint]
 
-    with pytest.raises((RouteExists, SanicException)):
+    with pytest.raises(PathTakenError, match="`gateway check` says which: "):
         async with serving(ROUTES, plugins=[plugin(blueprints=blueprints)]):
             pass

@@ -103,7 +103,8 @@ async def use_every_way(peer: Any) -> str:
             await peer.open(path, protocol)
             await peer.open(f"{path}?token={quoted}&ticket={quoted}&x={quoted}")
         await peer.open("/cookie", cookie, origin)
-        await peer.open("/cookie", cookie, f"Origin: https://{token[:60]}.test")
+        # The host of a refused origin is told: no browser puts anything else there.
+        await peer.open("/cookie", cookie, f"Origin: https://{token[:60]}@foreign.test?{token[:60]}")
         await peer.open("/forward", header, origin)
         await peer.open(f"/forward?token={quoted}", origin)
         await peer.open("/forward", protocol, cookie, f"X-Api-Key: {token}", origin)

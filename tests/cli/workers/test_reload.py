@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-CLIENTS = 1000
+CLIENTS = {2: 1000, 1: 300}
+"""How many come back, by the number of workers."""
 PATIENCE_SECONDS = 30
 OPENING = (
     b"GET /crew HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -28,7 +29,7 @@ OPENED = ("gateway_connections_opened_total", "/news")
 
 LIVELY = """
     plugins: {{live: {{enabled: false}}}}
-    listen: {{port: {port}, workers: 2, drain_seconds: {drain}, backlog: 4096}}
+    listen: {{port: {port}, workers: {workers}, drain_seconds: {drain}, backlog: 4096}}
     metrics: {{public: true}}
     api: {{tokens: [{{name: ops, token: a-token}}]}}
     groups: [{{pattern: "news", history: {{size: 1000, seconds: 300}}}}]
@@ -103,19 +104,24 @@ async def revoke(address: tuple[str, int]) -> None:
         assert response.status == 200
 
 
+@pytest.mark.parametrize("workers", CLIENTS)
 async def test_nobody_is_refused_and_nothing_is_missed(
+    workers: int,
     folder: Path,
     write: Callable[[str], Path],
     run: Callable[..., Awaitable[Any]],
     command: Callable[..., Any],
 ) -> None:
-    """A thousand clients come back over a reload under traffic: none is refused, each gets all there was."""
+    """Clients come back over a reload under traffic: none is refused, each gets all there was.
+
+    With two workers they are a thousand. One worker keeps the history as well, though no broker is named.
+    """
     address = free_address()
-    write(LIVELY.format(port=address[1], drain=1))
+    write(LIVELY.format(port=address[1], workers=workers, drain=1))
     running = await run(environ={"TMPDIR": str(folder)})
     await running.printed_lines(1)
     traffic = Traffic(address)
-    clients = [Client(address, "/news") for _ in range(CLIENTS)]
+    clients = [Client(address, "/news") for _ in range(CLIENTS[workers])]
     leaving = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         for client in clients:
@@ -126,7 +132,7 @@ async def test_nobody_is_refused_and_nothing_is_missed(
                 await asyncio.sleep(0.02)
         assert await own(address) == 101
         await revoke(address)
-        write(LIVELY.format(port=address[1], drain=2))
+        write(LIVELY.format(port=address[1], workers=workers, drain=2))
         running.signal(signal.SIGHUP)
         reloaded = await running.logged("reloaded")
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -159,7 +165,7 @@ async def test_nobody_is_refused_and_nothing_is_missed(
     for client in clients:
         begin = traffic.offsets.index(client.offsets[0])
         assert client.offsets == traffic.offsets[begin:]
-    assert len([line for line in running.events if line["event"] == "worker_started"]) == 4
+    assert len([line for line in running.events if line["event"] == "worker_started"]) == 2 * workers
     assert reloaded["changes"] == ["listen.drain_seconds changes from 1.0 to 2.0"]
     running.signal(signal.SIGTERM)
     assert await running.exit_status() == 0
@@ -278,6 +284,11 @@ async def test_a_reload_a_status_and_a_stop(
         status = (await ask("status")).stdout
         assert f"worker 0     serving, process {gateway.workers[0]}, " in status
         assert ", done in " in status
+        assert "broker       memory" in status
+    # What a reload first asks to be kept is kept from then on.
+    file.write_text(file.read_text("utf-8") + "groups: [{pattern: news, history: {}}]\n", "utf-8")
+    assert (await ask("reload")).returncode == 0
+    assert "broker       embedded" in (await ask("status")).stdout
     done = await ask("stop")
     assert (done.returncode, done.stderr) == (0, "")
     assert gateway.run.session() == []

@@ -6,13 +6,14 @@ import asyncio
 import signal
 import socket
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from many import Connection, open_one
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,12 @@ class Manager:
                 self.told.append(told)
                 if told.get(key) == value:
                     return told
+
+    def forget(self) -> None:
+        """Leave out what the gateway has told so far."""
+        with suppress(BlockingIOError):
+            while True:
+                self._socket.recv(4096)
 
     def close(self) -> None:
         """Close the socket."""
@@ -109,6 +116,46 @@ async def reload(running: Any, manager: Manager) -> None:
     told = await manager.until("RELOADING")
     assert before < int(told["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
     assert (await manager.until("READY"))["STATUS"] == "1 worker serves"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reloaded"),
+    [((), False), ((), True), (("--in-process",), False)],
+    ids=["supervised", "reloaded", "in-process"],
+)
+async def test_it_lives_while_it_drains(
+    write: Callable[[str], Path],
+    run: Callable[..., Awaitable[Any]],
+    manager: Manager,
+    arguments: tuple[str, ...],
+    reloaded: bool,
+) -> None:
+    """A drain longer than systemd waits for a sign of life is no silence, be it that of a former reload."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as held:
+        address = held.getsockname()
+        write(YAML.format(port=address[1], drain=600))
+        environ = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "30000"}
+        running = await run(*arguments, held=held, environ=environ)
+        await manager.until("READY")
+        opened = [await open_one(address, "/echo") for _ in range(3)]
+        if reloaded:
+            await reload(running, manager)
+        running.signal(signal.SIGTERM)
+        await manager.until("STOPPING")
+        if reloaded:
+            # The newer worker has no connection, and ends at once.
+            *_, newer = [line["pid"] for line in running.events if line["event"] == "worker_started"]
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while Path(f"/proc/{newer}").exists():  # noqa: ASYNC240 - no event says so
+                    await asyncio.sleep(0.01)
+            manager.forget()
+        for _ in range(5):
+            await manager.until("WATCHDOG")
+        assert sum(connection.ended.done() for connection in opened) < len(opened)
+        running.signal(signal.SIGTERM)
+        assert await running.exit_status() == 1
+        for connection in opened:
+            await connection.ended
 
 
 @pytest.mark.parametrize(

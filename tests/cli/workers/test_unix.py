@@ -48,7 +48,12 @@ async def test_all_workers_serve_it(
     install: Callable[[str, str, str], None],
     command: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    """Both of two workers accept from the socket, whose file has its mode and is gone in the end."""
+    """Both of two workers accept from the socket, whose file has its mode and is gone in the end.
+
+    They have one socket and one queue, unlike those of a TCP port: the system wakes both, and who runs first
+    takes what is there. So clients are spread by who has time, and nobody promises halves: of 400, six runs
+    beside a load of 5 gave the lesser worker 157 to 198. A quarter shows that neither is starved.
+    """
     install("who-plugin", "who", SOURCE)
     write(YAML.format(more='unix_mode: "0600", workers: 2'))
     path = folder / "gateway.sock"
@@ -64,9 +69,8 @@ async def test_all_workers_serve_it(
         assert {remote for _, remote in told} == {"unix"}
         counts.update(pid for pid, _ in told)
     assert counts.total() == 400
-    # Which worker accepts is the system's choice: each has a good part, but no one promises halves.
     assert len(counts) == 2
-    assert min(counts.values()) >= 40, counts
+    assert min(counts.values()) >= 100, counts
 
     second = await asyncio.to_thread(command, "run")
     assert second.returncode == 1
