@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,28 @@ async def test_a_call_that_blocks_is_told(check_handler: Check) -> None:
     with pytest.raises(ConversationsError, match=r"Blocking call to time\.sleep") as caught:
         await check_handler(Blocking, skip=only("good messages"))
     assert "time.sleep(0.001)  # on purpose" in str(caught.value)
+
+
+async def test_computing_that_blocks_is_told(check_handler: Check) -> None:
+    """A handler that holds up the event loop by mere computing is told by its function, file and line."""
+
+    class Computing(Handler):
+        def on_message(self, connection: Connection, message: str | bytes) -> None:
+            if message == "[]":
+                blocks = connection.node.metrics.blocks
+                before = blocks.total()
+                while blocks.total() == before:  # until the watchdog has seen it
+                    pass
+
+    with pytest.raises(ConversationsError) as caught:
+        await check_handler(Computing, skip=only("good messages", "junk text"))
+    assert list(caught.value.faults) == ["junk text"]
+    (fault,) = caught.value.faults["junk text"]
+    assert re.fullmatch(
+        rf"loop_blocked, plugin test-handlers, function {re.escape(Computing.on_message.__qualname__)}\n"
+        rf"  at {re.escape(__file__)}:\d+",
+        fault,
+    )
 
 
 async def test_tasks_that_stay_are_told(check_handler: Check) -> None:

@@ -21,7 +21,8 @@ REFERENCE: Final = (PLUGINS / "REFERENCE.md").read_text(encoding="utf-8")
 OWN: Final = {
     "connection": {
         *("apart", "begin_close", "compression", "handler_failed", "joined", "number", "on_gap"),
-        *("particular", "rate", "refuse_event", "refuse_rate", "refuse_type", "resume_set", "send_envelope"),
+        *("particular", "rate", "refuse_event", "refuse_rate", "refuse_type", "regrouped", "resume_set"),
+        "send_envelope",
         # Of the send queue that it is:
         *("count_mixed", "discard_queue", "enqueue", "enqueue_close", "flush", "own_queue"),
         *("pause_writing", "release_waiters", "relieve", "resume_writing"),

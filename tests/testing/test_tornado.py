@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.client import ClientConnection
 
+ORIGINS: Final = ("http://example.com", "https://example.com", "http://example.com:8080")
+"""Of pages on one host; the guide's table tells of the last one."""
 GUIDE: Final = Path(__file__).parents[2] / "plugins" / "README.md"
 
 
@@ -77,24 +79,45 @@ async def hold(url: str) -> list[Any]:
             await hear(ada, eve)
             await eve.send(json.dumps({"quit": True}))
             await hear(eve, ada)
+        for name in ("%20eve%20", "first&name=eve", ""):
+            async with come(name) as eve:
+                await hear(ada, eve)
+            await hear(ada)
     return heard
 
 
+async def judged(url: str, origin: str) -> int:
+    """Give the status with which a page of an origin is answered."""
+    try:
+        async with connect(f"{url}?name=ada", origin=origin, proxy=None) as client:  # type: ignore[arg-type]
+            await client.recv()
+    except InvalidStatus as refused:
+        return refused.response.status_code
+    return 101
+
+
 async def test_a_tornado_server_moves_over(tmp_path: Path) -> None:
-    """Both servers say the same to everybody, from the refusal of a foreign origin to the last close."""
+    """Both servers say the same to everybody, but for the port of an origin, which the guide's table has."""
     before, after, route = examples()
     server = HTTPServer(load("before", before).make_app())
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     try:
-        expected = await hold(f"ws://127.0.0.1:{sockets[0].getsockname()[1]}/broadcast")
+        url = f"ws://127.0.0.1:{sockets[0].getsockname()[1]}/broadcast"
+        expected = await hold(url)
+        assert [await judged(url, origin) for origin in ORIGINS] == [101, 101, 101]
     finally:
         server.stop()
         await server.close_all_connections()
     config = yaml.safe_load(route) | {"plugins": {"live": {"enabled": False}}}
     async with serve(tmp_path, json.dumps(config), plugins=[load("after", after)]) as served:
         assert await hold(served.url("/broadcast")) == expected
+        assert [await judged(served.url("/broadcast"), origin) for origin in ORIGINS] == [101, 101, 403]
         assert served.errors == []
+    (tmp_path / "more").mkdir()
+    config["routes"][0]["allowed_origins"].append(ORIGINS[-1])
+    async with serve(tmp_path / "more", json.dumps(config), plugins=[load("after", after)]) as served:
+        assert [await judged(served.url("/broadcast"), origin) for origin in ORIGINS] == [101, 101, 101]
     assert expected == [
         *(("http://example.org", 403), ("http://sub.example.com", 403), ("null", 403)),
         {"joined": "ada"},
@@ -107,4 +130,6 @@ async def test_a_tornado_server_moves_over(tmp_path: Path) -> None:
         {"left": "bob"},
         *[{"joined": "eve"}] * 2,
         *((4001, "bye"), {"left": "eve"}),
+        *[{"joined": "eve"}, {"joined": "eve"}, {"left": "eve"}] * 2,
+        *[{"joined": ""}, {"joined": ""}, {"left": ""}],
     ]
