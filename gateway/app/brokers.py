@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.broker.memory import MemoryBroker
-from gateway.broker.nats import NatsBroker
-from gateway.broker.valkey import ValkeyBroker
 from gateway.config import NatsBrokerConfig, PluginBrokerConfig, ValkeyBrokerConfig
 
 if TYPE_CHECKING:
@@ -31,9 +29,14 @@ def make_broker(prepared: Prepared, node: str, log: Logger, history_of: HistoryO
     """
     config = prepared.config.broker
     log = log.bind(logger="gateway.broker")
+    # An engine's client takes a tenth of a second to import: a start without it does without.
     if isinstance(config, NatsBrokerConfig):
+        from gateway.broker.nats import NatsBroker  # noqa: PLC0415 - as said above
+
         return NatsBroker(config, node, log, history_of)
     if isinstance(config, ValkeyBrokerConfig):
+        from gateway.broker.valkey import ValkeyBroker  # noqa: PLC0415 - as said above
+
         return ValkeyBroker(config, node, log, history_of)
     if isinstance(config, PluginBrokerConfig):
         assert prepared.broker is not None  # noqa: S101 - it has passed every check

@@ -8,10 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.broker.link import FileFaultError, LinkError
-from gateway.broker.nats.credentials import read_credentials, read_seed
-from gateway.broker.nats.link import NatsLink
 from gateway.broker.tls import show_certificate, trusting_context
-from gateway.broker.valkey.link import ValkeyLink
 from gateway.config import (
     LinkedBrokerConfig,
     NatsBrokerConfig,
@@ -50,6 +47,9 @@ def _readings(config: LinkedBrokerConfig) -> Iterator[Callable[[], object]]:
         yield partial(trusting_context, config.tls)
         yield partial(show_certificate, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), config.tls)
     if isinstance(config, NatsBrokerConfig):
+        # An engine's client takes a tenth of a second to import: a check without it does without.
+        from gateway.broker.nats.credentials import read_credentials, read_seed  # noqa: PLC0415 - as said above
+
         if config.credentials_file is not None:
             yield partial(read_credentials, config.credentials_file)
         if config.nkey_file is not None:
@@ -95,8 +95,14 @@ async def _trouble(config: LinkedBrokerConfig, url: str) -> str | None:
 
 def _link(config: LinkedBrokerConfig, url: str) -> Link | None:
     if isinstance(config, NatsBrokerConfig):
+        from gateway.broker.nats.link import NatsLink  # noqa: PLC0415 - as in `_readings`
+
         return NatsLink(config, url, "gateway check", _drop)
-    return ValkeyLink(config, url, _drop) if isinstance(config, ValkeyBrokerConfig) else None
+    if isinstance(config, ValkeyBrokerConfig):
+        from gateway.broker.valkey.link import ValkeyLink  # noqa: PLC0415 - as in `_readings`
+
+        return ValkeyLink(config, url, _drop)
+    return None
 
 
 def _drop(channel: str, data: bytes, place: Place | None = None, /) -> None:

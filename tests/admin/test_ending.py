@@ -194,7 +194,7 @@ OURS = "group: groups whose names begin with $ are the gateway's own"
         ({"user": "ann", "code": 999}, NO_CODE),
         ({"user": "ann", "code": 5000}, NO_CODE),
         ({"user": "ann", "code": -4410}, NO_CODE),
-        ({"user": "ann", "code": "4410"}, "code: not a whole number"),
+        ({"user": "ann", "code": "4410"}, "code: not a whole number, leave out its quotes"),
         ({"user": "ann", "code": 4410.0}, "code: not a whole number"),
         ({"user": "ann", "code": True}, "code: not a whole number"),
         ({"user": "ann", "code": None}, "code: not a whole number"),
