@@ -85,7 +85,7 @@ class Arrivals:
                 if there is no descriptor for clients.
         """
         if self._descriptors is not None:
-            self._descriptors.judge(front.transport)
+            self._descriptors.judge()
         listen = self._listen
         if len(self._under_way) > listen.max_handshakes:
             detail = f"under way, limit {listen.max_handshakes}"
