@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from gateway.config import GatewayConfig, Loaded
     from gateway.core.node import Node
-    from gateway.observe.gathered import Figures
 
 __all__ = ["own_blueprints"]
 
@@ -22,7 +21,7 @@ _APART: Final = "set admin.port, which gives operators a listener of their own"
 
 
 def own_blueprints(loaded: Loaded, node: Node) -> Iterator[tuple[Blueprint, str | None]]:
-    """Give the blueprints that a start makes with these settings; they cannot be called.
+    """Give the blueprints that a start makes with these settings, for their paths: nobody serves them.
 
     Args:
         loaded: The configuration.
@@ -69,9 +68,6 @@ def _for_operators(config: GatewayConfig, node: Node) -> Iterator[Blueprint]:
         yield api_blueprint(inside, calls, access, max_body_bytes=config.api.max_body_bytes)
     if config.metrics.enabled and (config.metrics.public or config.api.enabled):
         from gateway.admin.metrics import metrics_blueprint  # noqa: PLC0415
+        from gateway.app.figures import ProcessFigures  # noqa: PLC0415
 
-        yield metrics_blueprint(_nothing, None)
-
-
-async def _nothing() -> Figures:
-    raise NotImplementedError("nobody can ask for these figures")
+        yield metrics_blueprint(ProcessFigures(node, (), config, lambda: 0).gather, None)
