@@ -11,7 +11,7 @@ import uvloop
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-PATIENCE_SECONDS = 15
+PATIENCE_SECONDS = 30
 
 
 def pytest_asyncio_loop_factories(

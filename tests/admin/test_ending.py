@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.testing import Served
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 TOKENS = {"ann": "tok-" + "ann-1", "amy": "tok-" + "amy-1", "bob": "tok-" + "bob-1"}
 
 CONFIGURATION = """

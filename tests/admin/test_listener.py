@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gateway.testing import Served
     from gateway.testing.clock import TestClock
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 
 YAML = """
 admin: {port: 0, session_seconds: 100}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from gateway.testing import Served
 
-PATIENCE_SECONDS = 15
+PATIENCE_SECONDS = 30
 
 YAML = """
 metrics: {public: true}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from gateway.broker.contract import Broker, HistoryOf, Note, Publication
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 
 KINDS = ("memory", "plugin", "nats", "valkey")
 """Every broker, and one that a plugin gives; the suite of the contract runs over all."""
@@ -166,7 +166,7 @@ def make_side(
         return Side(lambda _: MemoryBroker(history_of, options.get("idempotency_seconds", 120)))
     if kind == "plugin":
         return Side(lambda log: make_thin(name, log, history_of, options.get("idempotency_seconds", 120)))
-    settings = {"probe_interval_seconds": 0.02, "probe_timeout_seconds": 4, "type": kind, **options}
+    settings = {"probe_interval_seconds": 0.02, "probe_timeout_seconds": 15, "type": kind, **options}
     settings.setdefault("prefix", secrets.token_hex(4))
     if "urls" not in settings:
         settings["urls"] = [getattr(servers, kind).url]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 
 
 class ServerProcess:

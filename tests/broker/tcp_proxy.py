@@ -78,7 +78,7 @@ class TcpProxy:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while data := await reader.read(65_536):
+            while data := await _read(reader):
                 await self._flows.wait()
                 if self.delay_seconds:
                     await asyncio.sleep(self.delay_seconds)
@@ -91,3 +91,13 @@ class TcpProxy:
         finally:
             writer.transport.abort()
             self._writers.discard(writer)
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    """Read what has come, what came before a reset too: the reader would give the reset at once."""
+    try:
+        return await reader.read(65_536)
+    except OSError:
+        data = bytes(reader._buffer)
+        reader._buffer.clear()
+        return data

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-PATIENCE_SECONDS = 15
+PATIENCE_SECONDS = 30
 
 
 def free_port() -> int:

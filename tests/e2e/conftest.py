@@ -45,7 +45,7 @@ ARGUMENTS = (
     "--disable-renderer-backgrounding",
 )
 FETCH_SECONDS = 240
-PATIENCE_MS = 15_000  # how long a condition may take on a machine under load; no test expects to wait for it
+PATIENCE_MS = 30_000  # how long a condition may take on a machine under load; no test expects to wait for it
 
 # Columns of a chart's canvas that hold its line, in pixels: where the line has come to, in one number.
 LINE_WIDTH = """

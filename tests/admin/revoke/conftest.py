@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SECRET = "a secret of thirty-two bytes, or so"
 KEY = "tok-" + "ann-1"
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 
 CONFIGURATION = """
 listen: {drain_seconds: 0}

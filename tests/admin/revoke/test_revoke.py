@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 KEY = "tok-" + "ann-1"
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 GOOD = {"opening": 101, "ticket": 201, "api": 200, "refresh": 200}
 REFUSED = {"opening": 401, "ticket": 401, "api": 401, "refresh": 401}
 

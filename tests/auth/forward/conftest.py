@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.testing import Served
 
 TOKEN = "tok-" + "marker-0123456789"
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 
 
 class Who(Handler):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SECRET = "a secret of thirty-two bytes, or so"
 LEEWAY_SECONDS = 1
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 FIRST, SECOND, BOBS = "tok-" + "ann-1", "tok-" + "ann-2", "tok-" + "bob-1"
 
 CONFIGURATION = """

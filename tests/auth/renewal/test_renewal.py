@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from gateway.testing import Served
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 FIRST, SECOND, BOBS = "tok-" + "ann-1", "tok-" + "ann-2", "tok-" + "bob-1"
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.testing import Served
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 
 CURVES = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1, "K-256": ec.SECP256K1}
 IDENTITY = ("user", "groups", "proved_by", "token_id", "expires_at", "issued_at")

@@ -59,7 +59,7 @@ def make(side: MakeSide, prefix: str) -> MakeSide:
     """A function that starts a node with a member in a room that keeps history."""
 
     async def start(name: str = "one", **options: Any) -> Side:
-        options = {"history_of": rooms(), "prefix": prefix, "probe_timeout_seconds": 2, **options}
+        options = {"history_of": rooms(), "prefix": prefix, "probe_timeout_seconds": 15, **options}
         node = await side("nats", name, **options)
         node.join(GROUP)
         return node
@@ -276,7 +276,7 @@ async def test_what_is_older_than_its_seconds_is_left_out(make: MakeSide) -> Non
 async def test_nothing_is_missing_that_a_read_says_is_not(make: MakeSide) -> None:
     """While others are published, so that the oldest are thrown away in the middle of a read."""
     # A read begins anew as long as the oldest go: on a busy machine that takes its time.
-    one, two = [await make(name, history_of=rooms(20), probe_timeout_seconds=20) for name in ("one", "two")]
+    one, two = [await make(name, history_of=rooms(20)) for name in ("one", "two")]
     done = False
 
     async def publish() -> None:
@@ -340,7 +340,7 @@ async def test_what_is_thrown_away_in_the_middle_of_a_read(
 async def test_killed_and_back(make: MakeSide, nats_server: MakeServer) -> None:
     """Offsets go on in the same epoch; what was published meanwhile leaves then, in order, for all."""
     server = nats_server(jetstream=True)
-    one, two = [await make(name, urls=[server.url], probe_timeout_seconds=4) for name in ("one", "two")]
+    one, two = [await make(name, urls=[server.url]) for name in ("one", "two")]
     first = (await one.broker.store(Publication(GROUP, "a"), "key")).position
     await one.settled()
     await asyncio.to_thread(server.kill)

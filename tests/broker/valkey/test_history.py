@@ -39,7 +39,7 @@ def make(side: MakeSide) -> MakeSide:
     """A function that starts nodes of one gateway."""
 
     async def start(name: str = "one", **options: Any) -> Side:
-        options = {"history_of": some_history, "prefix": "x", "probe_timeout_seconds": 1, **options}
+        options = {"history_of": some_history, "prefix": "x", "probe_timeout_seconds": 15, **options}
         node = await side("valkey", name, **options)
         node.join("news")
         await node.settled()
