@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 from playwright.async_api import expect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway import Connection, Handler
 from gateway.testing import TestClock, serve
@@ -46,6 +46,11 @@ routes:
 ENVIRONMENT = {"OPS": TOKEN, "READER": READER, "ANN": ANN}
 expect.set_options(timeout=15_000)  # for a machine under load; no test expects to wait for it
 VIEWS = ("overview", "connections", "groups", "plugins", "nodes", "publish")
+FILLED = {
+    "overview": ("routes-table", "closes-table", "refusals-table"),
+    "groups": ("patterns-table",),
+    "plugins": ("errors-table", "installed-table"),
+}
 WIDTHS = (1440, 1024, 768, 390, 320)
 OVERFLOW = "() => document.documentElement.scrollWidth - innerWidth"
 GROUNDS = """
@@ -339,12 +344,16 @@ async def test_nothing_overflows(served: Served, open_desk: Callable[..., Awaita
     tab = await open_desk(served)
     async with room(served, LONG), served.connect("/news") as client:
         await client.send("fail")
+        with pytest.raises(InvalidStatus):
+            await served.connect(f"/room/{LONG}")
         for view in VIEWS:
             await tab.page.set_viewport_size({"width": 1280, "height": 800})
             if view != "overview":
                 await go(tab.page, view)
             if view in {"connections", "groups"}:
                 await expect(tab.at(f"{view}-table")).to_contain_text(LONG)
+            for table in FILLED.get(view, ()):
+                await expect(tab.at(table).locator("tbody tr")).not_to_have_count(0)
             for width in WIDTHS:
                 await tab.page.set_viewport_size({"width": width, "height": 740})
                 assert await tab.page.evaluate(OVERFLOW) <= 0, f"{view}, {width} wide"
