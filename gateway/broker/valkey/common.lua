@@ -12,6 +12,7 @@ local keep, clock = tonumber(ARGV[5]), redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local found = redis.call('HMGET', facts, 'epoch', 'offset', 'at', 'run', 'line')
 local epoch, offset, at = found[1], tonumber(found[2]), tonumber(found[3])
+local run, line = ARGV[1], ARGV[2]
 
 local function begin()
   epoch, offset, at = ARGV[4], 0, 0
@@ -21,13 +22,19 @@ local function begin()
 end
 
 local function note()
-  redis.call('HSET', facts, 'epoch', epoch, 'offset', offset, 'at', at, 'run', ARGV[1], 'line', ARGV[2])
+  redis.call('HSET', facts, 'epoch', epoch, 'offset', offset, 'at', at, 'run', run, 'line', line)
 end
 
--- A server that has begun anew may have lost what came last, and would give its offsets a second time.
-local known = epoch and offset and at and (found[4] == ARGV[1] or (ARGV[3] == '1' and found[5] == ARGV[2]))
+-- A server that has begun anew may have lost what came last, and would give its offsets a second time. So may
+-- one that was a replica for a while. Its line tells that, until it forgets it an hour after its last replica
+-- has gone: then it says zeros, and what is noted stays, for links that know the line still.
+local forgotten = not string.find(line, '[^0]')
+local same = found[4] == run and (forgotten or found[5] == line)
+local known = epoch and offset and at and (same or (ARGV[3] == '1' and found[5] == line))
 if not known then
   begin()
+elseif forgotten then
+  line = found[5] or line
 end
 
 local function entry(first)

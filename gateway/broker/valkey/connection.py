@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from valkey.asyncio.connection import Connection
@@ -18,9 +18,30 @@ if TYPE_CHECKING:
 
     from gateway.config import ValkeyBrokerConfig
 
-__all__ = ["ValkeyConnection"]
+__all__ = ["Address", "ValkeyConnection"]
 
 _PORT: Final = 6379
+
+
+class Address(NamedTuple):
+    """Where a server is.
+
+    Args:
+        host: Its name or address.
+        port: Its port.
+    """
+
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """Read it out of a URL."""
+        parts = urlsplit(url)
+        return cls(parts.hostname or "", parts.port or _PORT)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class ValkeyConnection(Connection):
@@ -28,18 +49,17 @@ class ValkeyConnection(Connection):
 
     Args:
         config: The settings.
-        url: The server's.
+        address: Where the server is.
         context: TLS; `None`: none.
     """
 
-    def __init__(self, config: ValkeyBrokerConfig, url: str, context: ssl.SSLContext | None) -> None:
-        parts = urlsplit(url)
+    def __init__(self, config: ValkeyBrokerConfig, address: Address, context: ssl.SSLContext | None) -> None:
         self._secret = config.password.get_secret_value()
         self._context = context
         self._transport: asyncio.WriteTransport | None = None
         super().__init__(
-            host=parts.hostname or "",
-            port=parts.port or _PORT,
+            host=address.host,
+            port=address.port,
             username=config.user or None,
             password=self._secret or None,
             socket_timeout=None,  # the keeper's probes find out more

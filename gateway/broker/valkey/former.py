@@ -8,6 +8,8 @@ from typing import Final
 __all__ = ["FormerLinks"]
 
 _MOST: Final = 16
+_MOST_RUNS: Final = 2000
+"""Two for each primary of a cluster of a thousand, the most that it is made for."""
 
 
 class FormerLinks:
@@ -18,17 +20,22 @@ class FormerLinks:
     """
 
     def __init__(self) -> None:
-        self._links: deque[tuple[bytes, int]] = deque(maxlen=_MOST)
+        self._numbers: dict[bytes, deque[int]] = {}  # the run that was used last comes last
 
     def add(self, run: bytes, number: int) -> None:
         """Note a connection to a server."""
-        self._links.append((run, number))
+        numbers = self._numbers.pop(run, None) or deque(maxlen=_MOST)
+        numbers.append(number)
+        self._numbers[run] = numbers
+        if len(self._numbers) > _MOST_RUNS:
+            del self._numbers[next(iter(self._numbers))]
 
     def at(self, run: bytes) -> list[int]:
         """Give the numbers of those to a run of a server."""
-        return [number for found, number in self._links if found == run]
+        return list(self._numbers.get(run, ()))
 
     def discard(self, run: bytes, number: int) -> None:
         """Forget one that the server has ended."""
-        if (run, number) in self._links:
-            self._links.remove((run, number))
+        numbers = self._numbers.get(run, deque())
+        if number in numbers:
+            numbers.remove(number)

@@ -166,9 +166,17 @@ class ValkeyHistory:
             raise BrokerUnavailableError("the server does not tell its `run_id`, or not this user")
         return self._life
 
+    def key(self, channel: str) -> str:
+        """Give the key of what is known of a group.
+
+        All keys of a group have its name between braces, so that one server of a cluster has all. It is
+        never empty, and has no braces, as it is the last part of a channel's name.
+        """
+        return f"{self._prefix}.history.{{{channel.rpartition('.')[2]}}}"
+
     def _keys(self, channel: str) -> tuple[str, ...]:
-        group = channel.rpartition(".")[2]
-        return f"{self._prefix}.history.{{{group}}}", f"{self._prefix}.history.{{{group}}}.entries"
+        key = self.key(channel)
+        return key, f"{key}.entries"
 
 
 def _milliseconds(policy: HistoryPolicy) -> tuple[int, int]:

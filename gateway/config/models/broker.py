@@ -227,14 +227,15 @@ class NatsBrokerConfig(LinkedBrokerConfig):
 
 
 class ValkeyBrokerConfig(LinkedBrokerConfig):
-    """Valkey, or Redis."""
+    """Valkey, or Redis: a server, or a cluster of them."""
 
     type: Literal["valkey", "redis"] = Field(description="Kind of broker.")
     urls: Annotated[tuple[Annotated[str, AfterValidator(check_valkey_url)], ...], UNIQUE] = Field(
         default=("valkey://127.0.0.1:6379",),
         min_length=1,
-        description="Servers, as `valkey://HOST:PORT`, or `valkeys://HOST:PORT` for TLS. Whichever answers "
-        "is used, and another when it fails. Default: one on this machine.",
+        description="A primary and the servers that may take its place, or servers of a cluster, as "
+        "`valkey://HOST:PORT`, or `valkeys://HOST:PORT` for TLS. Whichever answers is used, and another when "
+        "it fails. Default: one on this machine.",
     )
 
     @model_validator(mode="after")

@@ -56,7 +56,7 @@ async def node(make: MakeSide, valkey_server: MakeServer) -> Side:
 
 async def ask(node: Side, *command: str | int) -> Any:
     """Send a command to the server."""
-    return await node.broker._keeper.link._ask(command)
+    return await node.broker._keeper.link._primary.ask(command)
 
 
 async def store(node: Side, number: int, group: str = "news") -> list[Position]:
@@ -157,7 +157,7 @@ class TestFaults:
 
     async def test_the_scripts_are_removed_in_between(self, node: Side) -> None:
         """Those that come too late for the script that the first of a turn brings along are told as lost."""
-        node.broker._keeper.link._history._keep_hash = "0" * 40  # as if it were gone each time
+        node.broker._keeper.link._primary.history._keep_hash = "0" * 40  # as if it were gone each time
         for number in range(10):
             node.broker.publish(Publication("news", str(number)))
         assert await node.next_note() == {"order": "lost", "groups": ["news"]}
@@ -235,6 +235,37 @@ class TestFaults:
         (after,) = await store(node, 1)
         assert after.epoch != before[0].epoch
         assert texts(await read(node)) == ["message 0"]
+
+    async def test_a_primary_that_was_a_replica_for_a_while(
+        self, make: MakeSide, valkey_server: MakeServer
+    ) -> None:
+        """It lacks what the other one did not have, though it ran on: another epoch begins, for all nodes."""
+        quick = ("repl-diskless-sync-delay 0", "repl-backlog-ttl 1")
+        first = valkey_server(*quick)
+        second = valkey_server(*quick, f"replicaof 127.0.0.1 {first.port}")
+        node = await make(urls=[first.url])
+        before = await store(node, 1)
+
+        async def until_it_says(server: ValkeyServer, says: bytes, *command: str) -> None:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while says not in await run(server, *command):
+                    await asyncio.sleep(0.01)
+
+        await until_it_says(second, b":1", "EXISTS", ENTRIES)
+        await run(second, "REPLICAOF", "NO", "ONE")
+        before += await store(node, 2)
+        await run(first, "REPLICAOF", "127.0.0.1", str(second.port))
+        await until_it_says(first, b"master_link_status:up", "INFO", "replication")
+        await run(first, "REPLICAOF", "NO", "ONE")
+        await until(lambda: node.status.connected and node.gaps == 1)
+        (after,) = await store(node, 1)
+        assert after.epoch not in {position.epoch for position in before}
+        # An hour later (a second, as set here) the server forgets that it was one; nodes agree all the same.
+        await run(second, "REPLICAOF", "NO", "ONE")
+        await until_it_says(first, b"master_replid2:" + b"0" * 40, "INFO", "replication")
+        late = await make("late", urls=[first.url])
+        positions = [position for one in (late, node, late) for position in await store(one, 1)]
+        assert positions == [(number, after.epoch) for number in (2, 3, 4)]
 
     async def test_a_server_that_begins_to_write_to_a_disk(
         self, make: MakeSide, valkey_server: MakeServer
@@ -368,7 +399,7 @@ class TestFaults:
         first, second = valkey_server(), valkey_server()
         node = await make(urls=[first.url, second.url], probe_interval_seconds=0.5)
         link = node.broker._keeper.link
-        server, other = (first, second) if link._url == first.url else (second, first)
+        server, other = (first, second) if link._address.port == first.port else (second, first)
         assert await run(server, "REPLICAOF", "127.0.0.1", str(other.port)) == b"+OK"
         node.broker.publish(Publication("news", "refused"))
         assert await node.next_note() == {"order": "lost", "groups": ["news"]}
@@ -378,13 +409,15 @@ class TestFaults:
 
 
 async def run(server: ValkeyServer, *command: str) -> bytes:
-    """Send one command to a server, past the gateway; give the first line of the answer."""
+    """Send one command to a server, past the gateway; give the answer: its first line, or its text."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(f"{' '.join(command)}\r\n".encode())
-    line = await reader.readline()
+    answer = await reader.readline()
+    if answer.startswith(b"$"):
+        answer = await reader.readexactly(int(answer[1:]))
     writer.close()
     await writer.wait_closed()
-    return line.rstrip()
+    return answer.rstrip()
 
 
 class TestRights:
