@@ -29,16 +29,16 @@ def test_a_good_file(
     assert (done.returncode, done.stdout, done.stderr) == (0, "gateway.yaml: good, 2 routes\n", "")
 
 
-def test_another_file(command: Callable[..., subprocess.CompletedProcess[str]], folder: Path) -> None:
+def test_another_file(inside: Callable[..., subprocess.CompletedProcess[str]], folder: Path) -> None:
     """The file may be named, and its name is printed as it was given."""
     (folder / "other.yaml").write_text("listen: {port: 0}\nroutes: [{path: /echo, handlers: [echo]}]")
-    assert command("check", "--config", "other.yaml").stdout == "other.yaml: good, 1 route\n"
+    assert inside("check", "--config", "other.yaml").stdout == "other.yaml: good, 1 route\n"
 
 
-def test_the_shipped_file(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_the_shipped_file(inside: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     """The configuration that comes with the gateway is good, under its own folder's name."""
     file = str(Path(__file__).parents[2] / "gateway.yaml")
-    done = command("check", "--skip-address", "-c", file)
+    done = inside("check", "--skip-address", "-c", file)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -91,18 +91,18 @@ def test_every_error_of_a_bad_file(
     assert "hunter2" not in done.stderr
 
 
-def test_a_file_that_is_not_there(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_a_file_that_is_not_there(inside: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     """A missing file is one line of the same form."""
-    done = command("check")
+    done = inside("check")
     assert (done.returncode, done.stderr) == (1, "gateway.yaml:1:1: (file): file not found\n")
 
 
 def test_a_file_that_is_no_yaml(
-    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+    inside: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
 ) -> None:
     """A file that cannot be read as YAML is told with the place, not with a traceback."""
     write("routes:\n  - path: /a\n   handlers: []\n")
-    done = command("check")
+    done = inside("check")
     assert done.returncode == 1
     assert all(map(LINE.fullmatch, done.stderr.splitlines()))
     assert "Traceback" not in done.stderr
@@ -123,7 +123,7 @@ def test_a_plugin_that_exits_at_its_import(
 
 
 def test_a_certificate_that_ends_soon(
-    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path], folder: Path
+    inside: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path], folder: Path
 ) -> None:
     """An end within 14 days is a warning on a line of its own; after it the file is not good any more."""
     file = write("listen: {port: 0, tls: {certificate: pair.pem, key: pair.pem}}")
@@ -137,38 +137,38 @@ def test_a_certificate_that_ends_soon(
             "localhost", not_before=now - timedelta(days=9), not_after=now + timedelta(days=days)
         )
         issued.private_key_and_cert_chain_pem.write_to_path(folder / "pair.pem")
-        done = command("check")
+        done = inside("check")
         assert (done.returncode, done.stdout) == (status, "" if status else f"{file.name}: good, 0 routes\n")
         expected = rf"gateway\.yaml:1:38: listen\.tls\.certificate: {told}" if told else ""
         assert re.fullmatch(expected, done.stderr), done.stderr
 
 
 def test_formats_for_programs(
-    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+    inside: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
 ) -> None:
     """JSON is one object, whatever is wrong; GitHub's annotations are a line for each problem."""
     write("listen: {prot: 1, port: 0}")
-    done = command("check", "--format", "json")
+    done = inside("check", "--format", "json")
     assert (done.returncode, done.stderr) == (1, "")
     outcome = json.loads(done.stdout)
     assert outcome["good"] is False
     assert [(one["line"], one["path"], one["hint"]) for one in outcome["problems"]] == [
         (1, "listen.prot", "did you mean 'port'?")
     ]
-    done = command("check", "--format", "github")
+    done = inside("check", "--format", "github")
     assert done.returncode == 1
     assert done.stdout.startswith(
         "::error file=gateway.yaml,line=1,col=10,title=gateway check::listen.prot: "
     )
     write("routes: [")
-    assert json.loads(command("check", "--format", "json").stdout)["good"] is False
+    assert json.loads(inside("check", "--format", "json").stdout)["good"] is False
     write("listen: {port: 0}")
-    done = command("check", "--format", "json")
+    done = inside("check", "--format", "json")
     assert json.loads(done.stdout) == {"file": "gateway.yaml", "good": True, "problems": []}
 
 
 def test_a_port_that_is_taken(
-    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+    inside: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
 ) -> None:
     """A port of another program is an error with a hint, unless nobody wants to know."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -181,22 +181,22 @@ def test_a_port_that_is_taken(
         answering = threading.Thread(target=hang_up)
         answering.start()
         write(f"listen: {{port: {port}}}")
-        done = command("check")
+        done = inside("check")
         answering.join()
         assert done.returncode == 1
         assert done.stderr.splitlines() == [
             f"gateway.yaml:1:16: listen.port: port taken by another program: {port}",
             f"  hint: `ss -ltnp 'sport = :{port}'` says by which",
         ]
-        assert command("check", "--skip-address").returncode == 0
+        assert inside("check", "--skip-address").returncode == 0
 
 
 def test_paths_of_plugins(
-    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+    inside: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
 ) -> None:
     """A route at a path of an installed plugin's page is told, beside an error of another kind."""
     write("listen: {port: 0}\nroutes: [{path: /live/figures.json}, {path: bad}]")
-    done = command("check")
+    done = inside("check")
     assert done.stderr.splitlines() == [
         "gateway.yaml:2:17: routes[0].path: path is served by plugin 'live' already: '/live/figures.json'",
         "  hint: set plugins.live.options.figures_path to another path",
@@ -205,18 +205,18 @@ def test_paths_of_plugins(
 
 
 def test_services_that_are_down(
-    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+    inside: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
 ) -> None:
     """Only when it is asked for, the broker has to be there."""
     write("listen: {port: 0}\nbroker: {type: nats, urls: ['nats://127.0.0.1:1']}")
-    assert command("check").returncode == 0
-    done = command("check", "--online")
+    assert inside("check").returncode == 0
+    done = inside("check", "--online")
     assert done.returncode == 1
     assert done.stderr.startswith("gateway.yaml:2:29: broker.urls[0]: broker cannot be reached: ")
 
 
 def test_paths_in_the_options_of_another_file(
-    command: Callable[..., subprocess.CompletedProcess[str]],
+    inside: Callable[..., subprocess.CompletedProcess[str]],
     install: Callable[[str, str, str], None],
     folder: Path,
 ) -> None:
@@ -257,12 +257,12 @@ def test_paths_in_the_options_of_another_file(
         ("other.txt", f"route '/a': handler 'paper': {other}"),
     ):
         old.write_text(text.replace("FILE", written))
-        done = command("check", "-c", str(new), "--diff", str(old))
+        done = inside("check", "-c", str(new), "--diff", str(old))
         assert (done.returncode, done.stdout, done.stderr) == (0, f"{change}\n", "")
 
 
 def test_what_a_restart_would_change(
-    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path], folder: Path
+    inside: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path], folder: Path
 ) -> None:
     """Changes are told in words, a secret's without its value; files of both are beside the new one."""
     (folder / "former").mkdir()
@@ -273,16 +273,16 @@ def test_what_a_restart_would_change(
         "routes: [{path: /echo, handlers: [echo]}]\n"
     )
     key = "hunter2-" * 5
-    done = command("check", "--diff", str(old), KEY=key)
+    done = inside("check", "--diff", str(old), KEY=key)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         "route '/echo' is added: path '/echo', handlers 'echo'",
         "resume.key is changed",
     ]
-    outcome = json.loads(command("check", "--diff", str(old), "--format", "json", KEY=key).stdout)
+    outcome = json.loads(inside("check", "--diff", str(old), "--format", "json", KEY=key).stdout)
     assert outcome["changes"] == done.stdout.splitlines()
     old.write_text("lisen: 1")
-    done = command("check", "--diff", str(old), KEY=key)
+    done = inside("check", "--diff", str(old), KEY=key)
     assert done.returncode == 1
     assert "lisen: unknown key" in done.stderr
     assert done.stderr.endswith(f"cannot compare with a file that is not good: {old}\n")

@@ -51,14 +51,14 @@ def test_as_yaml(
 
 
 def test_as_json(
-    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+    inside: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
 ) -> None:
     """Values and origins are apart, for programs."""
     write(TEXT)
-    done = command("config", "--format", "json", PORT="9000", TOKEN="hunter2")
+    done = inside("config", "--format", "json", PORT="9000", TOKEN="hunter2")
     outcome = json.loads(done.stdout)
     assert outcome["config"]["listen"]["port"] == 9000
-    assert outcome["config"] == yaml.safe_load(command("config", PORT="9000", TOKEN="hunter2").stdout)
+    assert outcome["config"] == yaml.safe_load(inside("config", PORT="9000", TOKEN="hunter2").stdout)
     assert outcome["config"]["api"]["tokens"][0]["token"] == "********"
     assert outcome["origins"]["listen.port"] == "environment PORT"
     assert outcome["origins"]["routes[0].path"] == "gateway.yaml:4"
@@ -66,10 +66,10 @@ def test_as_json(
 
 
 def test_a_bad_file(
-    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+    inside: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
 ) -> None:
     """A file with errors has no values that hold; its errors are told."""
     write("listen: {prot: 1}")
-    done = command("config")
+    done = inside("config")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "gateway.yaml:1:10: listen.prot: unknown key\n  hint: did you mean 'port'?\n"

@@ -45,10 +45,10 @@ def test_the_end_of_the_line_is_no_part_of_the_token(end: bytes) -> None:
 
 
 def test_a_generated_token(
-    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+    inside: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
 ) -> None:
     """The token has 256 random bits, is never the same, and gateway.yaml takes the line as it is printed."""
-    done, other = command("hash-token", "--generate"), command("hash-token", "--generate")
+    done, other = inside("hash-token", "--generate"), inside("hash-token", "--generate")
     match = re.fullmatch(r"token: ([A-Za-z0-9_-]{43})\n(hash: sha256:[0-9a-f]{64})\n", done.stdout)
     assert match is not None
     assert done.stdout != other.stdout

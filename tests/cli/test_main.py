@@ -28,9 +28,9 @@ def test_the_installed_command_is_the_same() -> None:
     assert done.stdout == f"gateway {gateway.__version__}\n"
 
 
-def test_the_help_names_every_command(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_the_help_names_every_command(inside: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     """Without arguments the help is printed, with each command."""
-    done = command()
+    done = inside()
     assert done.returncode == 2
     for name in ("run", "check", "plugins", "routes", "connect", "new-plugin", "hash-token"):
         assert f" {name} " in done.stdout + done.stderr
@@ -41,10 +41,10 @@ def test_the_help_names_every_command(command: Callable[..., subprocess.Complete
     [(("serve",), "serve"), (("check", "--colour"), "--colour"), (("run", "--port", "70000"), "65535")],
 )
 def test_wrong_use_is_told_without_a_traceback(
-    command: Callable[..., subprocess.CompletedProcess[str]], arguments: tuple[str, ...], said: str
+    inside: Callable[..., subprocess.CompletedProcess[str]], arguments: tuple[str, ...], said: str
 ) -> None:
     """A command or option that there is not gets exit status 2 and a line that says so."""
-    done = command(*arguments)
+    done = inside(*arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr

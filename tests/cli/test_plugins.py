@@ -35,13 +35,13 @@ def test_the_list(
 
 
 def test_what_is_wrong(
-    command: Callable[..., subprocess.CompletedProcess[str]], install: Callable[[str, str, str], None]
+    inside: Callable[..., subprocess.CompletedProcess[str]], install: Callable[[str, str, str], None]
 ) -> None:
     """A plugin with a problem is told after the list of the others, and the exit status is 1."""
     install(
         "shout-plugin", "shout", "import gateway\n\n@gateway.hookimpl\ndef gateway_options(): return dict\n"
     )
-    done = command("plugins")
+    done = inside("plugins")
     assert done.returncode == 1
     assert "echo" in done.stdout
     fact = "hook gateway_options gave the class dict, not a subclass of gateway.Options"

@@ -46,10 +46,10 @@ def test_the_list(
 
 
 def test_a_bad_file(
-    command: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
+    inside: Callable[..., subprocess.CompletedProcess[str]], write: Callable[[str], Path]
 ) -> None:
     """A file with errors is told as `gateway check` tells it."""
     write("routes: [{path: /a, handlers: [ecco]}]")
-    done = command("routes")
+    done = inside("routes")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("gateway.yaml:1:")

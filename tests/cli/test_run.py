@@ -80,41 +80,33 @@ class TestServing:
         number: signal.Signals,
         options: tuple[str, ...],
     ) -> None:
-        """It prints its URLs with the real port, serves, and exits with 0 on SIGINT and SIGTERM."""
+        """It prints its URLs with the real port and serves; on SIGINT and SIGTERM it exits with 0.
+
+        Connected clients get a closing handshake with 1001 before.
+        """
         write(ECHO)
         running = await run(*options)
         lines = await running.printed_lines(2)
         port = running.port
         assert lines == [f"ws    ws://127.0.0.1:{port}/echo", f"ws    ws://127.0.0.1:{port}/chat/{{room}}"]
-        async with connect(f"ws://127.0.0.1:{port}/echo", proxy=None) as client:
-            await client.send("hello")
-            assert await client.recv() == "hello"
-        running.signal(number)
-        assert await ended(running, port=port) == 0
-        told = [line["event"] for line in running.events if line["event"] != "connection_closed"]
-        alone = ["started", "stopping", "stopped"]
-        kept = ["worker_started", "workers_started", "workers_stopping", "workers_stopped"]
-        assert [event for event in told if event in alone] == alone
-        assert [event for event in told if event not in alone] == ([] if options else kept)
-        assert len(running.events) == len(running.log)
-
-    async def test_clients_are_told_that_it_goes(
-        self, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]]
-    ) -> None:
-        """Connected clients get a closing handshake with 1001 before it exits with 0."""
-        write(ECHO)
-        running = await run()
-        await running.printed_lines(2)
-        port = running.port
         url = f"ws://127.0.0.1:{port}/echo"
         async with connect(url, proxy=None) as first, connect(url, proxy=None) as second:
-            running.signal(signal.SIGINT)
+            for client in (first, second):
+                await client.send("hello")
+                assert await client.recv() == "hello"
+            running.signal(number)
             for client in (first, second):
                 with pytest.raises(ConnectionClosed) as caught:
                     await client.recv()
                 assert caught.value.rcvd is not None
                 assert caught.value.rcvd.code == 1001
             assert await ended(running, port=port) == 0
+        told = [line["event"] for line in running.events if line["event"] != "connection_closed"]
+        alone = ["started", "stopping", "stopped"]
+        kept = ["worker_started", "workers_started", "workers_stopping", "workers_stopped"]
+        assert [event for event in told if event in alone] == alone
+        assert [event for event in told if event not in alone] == ([] if options else kept)
+        assert len(running.events) == len(running.log)
 
     async def test_a_second_signal_does_not_wait(
         self, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]]
@@ -158,20 +150,6 @@ class TestServing:
         os.close(ours)
         assert await asyncio.wait_for(process.wait(), 20) == 0
 
-    async def test_host_and_port_go_before_the_file(
-        self, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]]
-    ) -> None:
-        """`--host` and `--port` listen elsewhere than the file says."""
-        write(ECHO.replace("port: 0", "host: 127.0.0.1, port: 1"))
-        running = await run("--host", "127.0.0.2", "--port", "0")
-        first, _ = await running.printed_lines(2)
-        assert first == f"ws    ws://127.0.0.2:{running.port}/echo"
-        async with connect(f"ws://127.0.0.2:{running.port}/echo", proxy=None):
-            pass
-        assert (await running.logged("started"))["host"] == "127.0.0.2"
-        running.signal(signal.SIGTERM)
-        assert await running.exit_status() == 0
-
     async def test_with_a_certificate(
         self, folder: Path, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]]
     ) -> None:
@@ -194,24 +172,6 @@ class TestServing:
             assert await client.recv() == "hello"
         running.signal(signal.SIGTERM)
         assert await ended(running, port=running.port) == 0
-
-    async def test_secrets_stay_out_of_what_it_says(
-        self, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]]
-    ) -> None:
-        """A token of the environment opens the API, and is neither printed nor logged, at level debug too."""
-        write(ECHO + '    api: {tokens: [{name: ops, token: "${TOKEN}"}]}\n    log: {level: debug}\n')
-        running = await run(environ={"TOKEN": "hunter2-secret"})
-        await running.printed_lines(2)
-        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-        body = b'{"everyone": true, "data": "hello"}'
-        head = "POST /api/publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer hunter2-secret\r\n"
-        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        assert (await reader.readline()) == b"HTTP/1.1 200 OK\r\n"
-        await running.logged("api_published")
-        writer.close()
-        running.signal(signal.SIGTERM)
-        assert await running.exit_status() == 0
-        assert "hunter2" not in "\n".join(running.printed + running.log)
 
 
 class TestLogging:
@@ -246,17 +206,34 @@ class TestLogging:
         assert "UserWarning: from python" in said["py.warnings"]
         assert "Exception in callback" in said["asyncio"]
 
-    async def test_the_form_for_people(
+    async def test_options_a_secret_and_the_form_for_people(
         self, write: Callable[[str], Path], run: Callable[..., Awaitable[Any]]
     ) -> None:
-        """With `log.format: console` lines are plain text."""
-        write(ECHO + "    log: {format: console}\n")
-        running = await run()
-        await running.printed_lines(2)
+        """With `log.format: console` lines are plain text, and `--host` and `--port` go before the file.
+
+        A token of the environment opens the API, and is neither printed nor logged, at level debug too.
+        """
+        api = 'api: {tokens: [{name: ops, token: "${TOKEN}"}]}\n    log: {level: debug, format: console}\n'
+        write(ECHO.replace("port: 0", "host: 127.0.0.1, port: 1") + f"    {api}")
+        running = await run("--host", "127.0.0.2", "--port", "0", environ={"TOKEN": "hunter2-secret"})
+        first, _ = await running.printed_lines(2)
+        assert first == f"ws    ws://127.0.0.2:{running.port}/echo"
+        async with connect(f"ws://127.0.0.2:{running.port}/echo", proxy=None):
+            pass
+        reader, writer = await asyncio.open_connection("127.0.0.2", running.port)
+        body = b'{"everyone": true, "data": "hello"}'
+        head = "POST /api/publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer hunter2-secret\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        assert (await reader.readline()) == b"HTTP/1.1 200 OK\r\n"
+        for event, fact in (("started", "host=127.0.0.2"), ("api_published", "")):
+            await running.until(lambda event=event: any(f" {event} " in line for line in running.log))
+            assert any(f" {event} " in line and fact in line for line in running.log), running.log
+        writer.close()
         running.signal(signal.SIGTERM)
         assert await running.exit_status() == 0
-        assert "started" in running.log[0]
         assert running.events == []
+        assert "\x1b" not in "".join(running.log)
+        assert "hunter2" not in "\n".join(running.printed + running.log)
 
 
 class TestRefusing:
@@ -284,13 +261,13 @@ class TestRefusing:
     def test_an_address_that_is_not_ours(
         self,
         write: Callable[[str], Path],
-        command: Callable[..., subprocess.CompletedProcess[str]],
+        inside: Callable[..., subprocess.CompletedProcess[str]],
         host: str,
         line: str,
     ) -> None:
         """An address that this machine does not have is told like a taken port."""
         write(ECHO)
-        done = command("run", "--host", host)
+        done = inside("run", "--host", host)
         assert (done.returncode, done.stderr) == (1, line)
 
     def test_a_bad_file(
@@ -305,7 +282,10 @@ class TestRefusing:
         assert hint == "  hint: did you mean 'echo'?"
 
     def test_a_path_that_two_claim(
-        self, write: Callable[[str], Path], command: Callable[..., subprocess.CompletedProcess[str]]
+        self,
+        write: Callable[[str], Path],
+        command: Callable[..., subprocess.CompletedProcess[str]],
+        inside: Callable[..., subprocess.CompletedProcess[str]],
     ) -> None:
         """It is told in the gateway's words, without a traceback, and who claims it is said by the check."""
         write("{listen: {port: 0}, metrics: {public: true}, routes: [{path: /metrics}]}")
@@ -317,26 +297,8 @@ class TestRefusing:
             assert told == f"cannot start: {line}"
             assert json.loads(logged)["reason"] == line
             assert "exception" not in json.loads(logged)
-        checked = command("check").stderr
+        checked = inside("check").stderr
         assert checked.startswith("gateway.yaml:1:62: routes[0].path: path is served by the gateway itself")
-
-    def test_a_plugin_that_fails_at_its_start(
-        self,
-        write: Callable[[str], Path],
-        command: Callable[..., subprocess.CompletedProcess[str]],
-        install: Callable[[str, str, str], None],
-    ) -> None:
-        """A plugin's failure is one line that names it; the traceback stands in the log."""
-        install("weak-plugin", "weak", START + "        raise OSError(13, 'no such device')\n")
-        write(ECHO)
-        done = command("run")
-        assert (done.returncode, done.stdout) == (1, "")
-        *log, line = done.stderr.splitlines()
-        fact = "hook gateway_start failed: PermissionError: [Errno 13] no such device"
-        assert line == f"cannot start: plugin 'weak' of distribution 'weak-plugin': {fact}"
-        (failed,) = [json.loads(text) for text in log]
-        assert failed["event"] == "start_failed"
-        assert "weak_module.py" in failed["exception"]
 
     def test_a_handler_that_fails_at_its_start(
         self,
@@ -344,13 +306,16 @@ class TestRefusing:
         command: Callable[..., subprocess.CompletedProcess[str]],
         install: Callable[[str, str, str], None],
     ) -> None:
-        """A handler's failure is told on the last line as well."""
+        """The failure is one line that names the handler; the traceback stands in the log.
+
+        `test_a_failed_start_ends_all` has a hook fail, with several workers.
+        """
         source = """
             import gateway
 
             class Weak(gateway.Handler):
                 def on_start(self, node):
-                    raise OSError("no such table")
+                    raise OSError(13, "no such table")
 
             @gateway.hookimpl
             def gateway_handlers():
@@ -361,25 +326,28 @@ class TestRefusing:
         done = command("run")
         assert (done.returncode, done.stdout) == (1, "")
         *log, line = done.stderr.splitlines()
-        assert line.startswith("cannot start: ")
-        assert "OSError: no such table" in line
-        assert [json.loads(text)["event"] for text in log] == ["start_failed"]
+        fact = "PermissionError: [Errno 13] no such table"
+        assert line == f"cannot start: handler 'weak' of route '/weak' failed at its start: {fact}"
+        (failed,) = [json.loads(text) for text in log]
+        assert failed["event"] == "start_failed"
+        assert "weak_module.py" in failed["exception"]
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     async def test_a_signal_while_it_starts(
         self,
         write: Callable[[str], Path],
         run: Callable[..., Awaitable[Any]],
         install: Callable[[str, str, str], None],
-        number: signal.Signals,
     ) -> None:
-        """A start that waits for a plugin is given up on a signal, with exit status 0."""
+        """A start that waits for a plugin is given up on SIGINT, with exit status 0.
+
+        On SIGTERM, with several workers, `test_an_end_while_it_starts` has it.
+        """
         source = START + "        print('waiting', flush=True)\n        await asyncio.Event().wait()\n"
         install("slow-plugin", "slow", source)
         write(ECHO)
         running = await run()
         assert await running.printed_lines(1) == ["waiting"]
-        running.signal(number)
+        running.signal(signal.SIGINT)
         assert await running.exit_status() == 0
         assert running.session() == []
         events = [line["event"] for line in running.events]

@@ -39,7 +39,7 @@ def test_a_file_that_it_cannot_take(
         file.mkdir()
     else:
         file.write_text(content, encoding="utf-8")
-    done = command("run")
+    done = command("run", "--in-process")  # as workers do, by the same code
     assert (done.returncode, done.stdout) == (1, "")
     *log, line = done.stderr.splitlines()
     assert line == f"cannot start: revocations cannot be read from revocations: {fact}"

@@ -76,18 +76,18 @@ def test_options_of_installed_plugins(
 
 
 def test_only_some_plugins(
-    command: Callable[..., subprocess.CompletedProcess[str]], install: Callable[[str, str, str], None]
+    inside: Callable[..., subprocess.CompletedProcess[str]], install: Callable[[str, str, str], None]
 ) -> None:
     """Plugins that are not asked for leave nothing in the schema."""
     install("shout-plugin", "shouting", PLUGIN)
-    printed = command("schema", "--plugin", "echo", "--plugin", "live").stdout
+    printed = inside("schema", "--plugin", "echo", "--plugin", "live").stdout
     assert "decibels" not in printed
     assert "interval_seconds" in printed
 
 
-def test_the_shipped_file(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_the_shipped_file(inside: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     """The configuration that ships is good by the schema, and a slip in it is found."""
-    schema = json.loads(command("schema").stdout)
+    schema = json.loads(inside("schema").stdout)
     shipped = (ROOT / "gateway.yaml").read_text(encoding="utf-8")
     assert faults(schema, shipped) == []
     for good, slip in (
@@ -98,8 +98,8 @@ def test_the_shipped_file(command: Callable[..., subprocess.CompletedProcess[str
         assert faults(schema, shipped.replace(good, slip)), slip
 
 
-def test_as_markdown(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_as_markdown(inside: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     """The reference for people comes from the same command."""
-    done = command("schema", "--format", "markdown")
+    done = inside("schema", "--format", "markdown")
     assert done.stdout.startswith("# Every key of gateway.yaml\n")
     assert "\n## `routes[].limits`\n" in done.stdout

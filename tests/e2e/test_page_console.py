@@ -54,10 +54,13 @@ async def test_a_conversation_from_connect_to_close(
     assert tab.complaints == []
 
 
-async def test_binary_message_comes_back_binary(
+async def test_a_binary_message_and_a_private_close_code(
     demo: Served, open_page: Callable[..., Awaitable[Any]]
 ) -> None:
-    """A binary message goes out and comes back as bytes, the announcement before it."""
+    """A binary message goes out and comes back as bytes, the announcement before it.
+
+    A close code of one's own goes out, and the close event shows code, reason and wasClean.
+    """
     tab = await open_page(demo.http_url("/"))
     await tab.click("connect")
     await tab.log("open")
@@ -67,13 +70,6 @@ async def test_binary_message_comes_back_binary(
     assert (await tab.log("sent")).startswith("binary, 3 bytes: abc")
     expected = f"{ANNOUNCEMENT}abc".encode()
     assert await tab.log("message") == f"binary, {len(expected)} bytes: {expected.hex(' ')}"
-
-
-async def test_close_with_a_private_code(demo: Served, open_page: Callable[..., Awaitable[Any]]) -> None:
-    """A close code of one's own goes out, and the close event shows code, reason and wasClean."""
-    tab = await open_page(demo.http_url("/"))
-    await tab.click("connect")
-    await tab.log("open")
     await tab.at("close-code").fill("4000")
     await tab.at("close-reason").fill("enough")
     await tab.click("disconnect")
@@ -82,20 +78,13 @@ async def test_close_with_a_private_code(demo: Served, open_page: Callable[..., 
     assert demo.node.metrics.closes[4000] == 1
 
 
-async def test_gateway_closes_with_its_reason(demo: Served, open_page: Callable[..., Awaitable[Any]]) -> None:
-    """The code and reason that a gateway closes with are shown, as after a message over the limit."""
-    tab = await open_page(demo.http_url("/"))
-    await tab.click("connect")
-    await tab.log("open")
-    await tab.at("message").fill("x" * 70_000)
-    await tab.click("send")
-    assert (await tab.log("close")).startswith("code 1009 (message too big), reason “")
-
-
 async def test_buffered_amount_rises_and_falls(
     demo: Served, open_page: Callable[..., Awaitable[Any]]
 ) -> None:
-    """What the browser has yet to put on the wire is shown as it is sent, and 0 when it has gone."""
+    """What the browser has yet to put on the wire is shown as it is sent, and 0 when it has gone.
+
+    The code and reason that a gateway closes with are shown, as after a message over the limit.
+    """
     tab = await open_page(demo.http_url("/"))
     await tab.click("connect")
     await tab.log("open")
@@ -105,13 +94,26 @@ async def test_buffered_amount_rises_and_falls(
     await tab.log("message")
     await expect(tab.at("buffered-amount")).to_have_text("0 bytes")
     assert await tab.kept_texts("buffered-amount") == ["0 bytes", "60,000 bytes", "0 bytes"]
+    await tab.at("message").fill("x" * 70_000)
+    await tab.click("send")
+    assert (await tab.log("close")).startswith("code 1009 (message too big), reason “")
 
 
-async def test_refused_connection_is_an_error_event(
-    demo: Served, open_page: Callable[..., Awaitable[Any]]
-) -> None:
-    """A path that no route has gives an error event, then a close event with 1006."""
+async def test_what_fails_is_shown(demo: Served, open_page: Callable[..., Awaitable[Any]]) -> None:
+    """Another origin is blocked by the page's policy, and the log says that it was.
+
+    A path that no route has gives an error event, then a close event with 1006. A URL or close code that
+    WebSocket's own methods refuse shows in the log, and harms nothing.
+    """
     tab = await open_page(demo.http_url("/"))
+    await tab.at("console-url").fill(f"ws://127.0.0.1:{demo.port}/echo")
+    await tab.click("connect")
+    assert "Content-Security-Policy" in await tab.log("blocked")
+    await tab.log("error")
+    await expect(tab.at("ready-state")).to_have_text("CLOSED (3)")
+    await tab.click("clear-log")
+    await expect(tab.at("event-log")).to_be_empty()
+
     await tab.at("console-url").fill(demo.url("/nowhere"))
     await tab.at("console-url").press("Enter")
     assert await tab.log("error") == "a browser does not tell a page why"
@@ -121,15 +123,7 @@ async def test_refused_connection_is_an_error_event(
     )
     assert events == ["connecting", "error", "close"]
     await expect(tab.at("ready-state")).to_have_text("CLOSED (3)")
-    await tab.click("clear-log")
-    await expect(tab.at("event-log")).to_be_empty()
 
-
-async def test_exceptions_of_the_socket_are_shown(
-    demo: Served, open_page: Callable[..., Awaitable[Any]]
-) -> None:
-    """A URL or close code that WebSocket's own methods refuse shows in the log, and harms nothing."""
-    tab = await open_page(demo.http_url("/"))
     await tab.at("console-url").fill("gopher://localhost/")
     await tab.click("connect")
     assert (await tab.log("exception")).startswith("SyntaxError:")
@@ -141,18 +135,6 @@ async def test_exceptions_of_the_socket_are_shown(
     await expect(tab.page.locator('#event-log li[data-event="exception"]')).to_have_count(2)
     assert (await tab.log("exception")).startswith("InvalidAccessError:")
     await expect(tab.at("ready-state")).to_have_text("OPEN (1)")
-
-
-async def test_policy_keeps_the_console_at_home(
-    demo: Served, open_page: Callable[..., Awaitable[Any]]
-) -> None:
-    """Another origin is blocked by the page's policy, and the log says that it was."""
-    tab = await open_page(demo.http_url("/"))
-    await tab.at("console-url").fill(f"ws://127.0.0.1:{demo.port}/echo")
-    await tab.click("connect")
-    assert "Content-Security-Policy" in await tab.log("blocked")
-    await tab.log("error")
-    await expect(tab.at("ready-state")).to_have_text("CLOSED (3)")
 
 
 async def test_subprotocol_is_negotiated(

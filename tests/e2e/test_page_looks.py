@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,11 +43,9 @@ def brightness(colour: str) -> float:
     return sum(map(int, colour[4:-1].split(","))) / (3 * 255)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_nothing_overflows(scheme: str, demo: Served, open_page: Callable[..., Awaitable[Any]]) -> None:
+async def test_nothing_overflows(demo: Served, open_page: Callable[..., Awaitable[Any]]) -> None:
     """At no width does the page scroll sideways, whatever long texts have come, in light and in dark."""
     tab = await open_page(demo.http_url("/"))
-    await tab.page.emulate_media(color_scheme=scheme)
     await tab.at("consumer-id").fill("i" * 64)
     await tab.at("push-text").fill("w" * 500)
     await tab.click("push-all")
@@ -60,9 +59,10 @@ async def test_nothing_overflows(scheme: str, demo: Served, open_page: Callable[
     [connection] = [one for one in demo.node.connections() if one.path == "/live"]
     connection.close(4403, "r" * 100)
     await expect(tab.at("link-text")).to_contain_text("rrr")
-    for width in WIDTHS:
+    for scheme, width in product(("light", "dark"), WIDTHS):
+        await tab.page.emulate_media(color_scheme=scheme)
         await tab.page.set_viewport_size({"width": width, "height": 740})
-        assert await tab.page.evaluate(OVERFLOW) <= 0, f"{width} wide"
+        assert await tab.page.evaluate(OVERFLOW) <= 0, f"{width} wide, {scheme}"
 
 
 async def test_dark_follows_the_system(demo: Served, open_page: Callable[..., Awaitable[Any]]) -> None:

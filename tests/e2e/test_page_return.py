@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-COMMAND = (sys.executable, "-m", "gateway", "run")
+COMMAND = (sys.executable, "-m", "gateway", "run", "--in-process")
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ class TestConnection(ConnectionMachine.TestCase):
     """Whatever happens to a connection, in any order, it does what the model does."""
 
     settings = settings(
-        max_examples=int(EXAMPLES or 350),
+        max_examples=int(EXAMPLES or 150),
         stateful_step_count=40,
         derandomize=EXAMPLES is None,
         deadline=None,

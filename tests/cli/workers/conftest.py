@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
-PATIENCE_SECONDS: Final = 20
+PATIENCE_SECONDS: Final = 30
 
 # The module of clients is none of a package.
 sys.path.insert(0, str(Path(__file__).parent))

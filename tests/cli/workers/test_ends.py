@@ -83,6 +83,9 @@ async def test_an_end_while_it_starts(
     gateway.run.signal(number)
     assert await gateway.run.exit_status() == (0 if number == signal.SIGTERM else -number)
     await gateway.all_gone(session)
+    told = ["workers_stopping", "start_cancelled", "start_cancelled", "workers_stopped"]
+    events = [line["event"] for line in gateway.run.events if "broker" not in line["event"]]
+    assert events == (told if number == signal.SIGTERM else [])
     # Two processes write at the same time, and their lines may run into each other.
     assert "".join(gateway.run.printed) == "waitingwaiting"
 

@@ -183,6 +183,16 @@ def ask(command: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     return ask
 
 
+@pytest.fixture
+def ask_inside(inside: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """A function that does so in a thread of this process."""
+
+    async def ask(*arguments: str) -> Any:
+        return await asyncio.to_thread(inside, *arguments)
+
+    return ask
+
+
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -253,7 +263,10 @@ async def test_what_is_wrong_changes_nothing(
 
 
 async def test_a_reload_a_status_and_a_stop(
-    folder: Path, crew: Callable[..., Awaitable[Any]], ask: Callable[..., Awaitable[Any]]
+    folder: Path,
+    crew: Callable[..., Awaitable[Any]],
+    ask: Callable[..., Awaitable[Any]],
+    ask_inside: Callable[..., Awaitable[Any]],
 ) -> None:
     """One worker gives way to another; what runs is told; a stop waits for the end, and leaves nothing."""
     gateway = await crew("opening_timeout_seconds: 50", workers=1)
@@ -287,12 +300,12 @@ async def test_a_reload_a_status_and_a_stop(
         assert "broker       memory" in status
     # What a reload first asks to be kept is kept from then on.
     file.write_text(file.read_text("utf-8") + "groups: [{pattern: news, history: {}}]\n", "utf-8")
-    assert (await ask("reload")).returncode == 0
-    assert "broker       embedded" in (await ask("status")).stdout
+    assert (await ask_inside("reload")).returncode == 0
+    assert "broker       embedded" in (await ask_inside("status")).stdout
     done = await ask("stop")
     assert (done.returncode, done.stderr) == (0, "")
     assert gateway.run.session() == []
     assert await gateway.run.exit_status() == 0
     assert list((folder / "runtime" / "gateway").iterdir()) == []
-    done = await ask("status")
+    done = await ask_inside("status")
     assert (done.returncode, done.stderr) == (1, "no gateway runs with gateway.yaml\n")

@@ -72,10 +72,13 @@ async def come(address: tuple[str, int], opened: list[Connection], stopping: asy
         await asyncio.sleep(0.01)
 
 
-async def test_two_restarts_refuse_nobody(
+async def test_a_restart_and_a_reload_refuse_nobody(
     write: Callable[[str], Path], run: Callable[..., Awaitable[Any]], manager: Manager
 ) -> None:
-    """While systemd holds the socket, who comes during a restart waits and is served by the next gateway."""
+    """While systemd holds the socket, who comes during a restart waits and is served by the next gateway.
+
+    So is who comes during a reload, and systemd hears of each step.
+    """
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as held:
         address = held.getsockname()
         write(YAML.format(port=address[1], drain=0.2))
@@ -85,7 +88,7 @@ async def test_two_restarts_refuse_nobody(
         async with asyncio.TaskGroup() as tasks:
             for _ in range(10):
                 tasks.create_task(come(address, opened, stopping))
-            for last in (False, False, True):
+            for last in (False, True):
                 former = len(opened)
                 running = await run(held=held, environ=environ)
                 assert (await manager.until("READY"))["STATUS"] == "1 worker serves"

@@ -91,7 +91,7 @@ async def test_one_worker_serves_it(
     install("who-plugin", "who", SOURCE)
     write(YAML.format(more="trusted_proxies: [unix]"))
     path = folder / "gateway.sock"
-    running = await run()
+    running = await run("--in-process")
     await running.printed_lines(2)
     running.signal(signal.SIGKILL)
     await running.exit_status()
