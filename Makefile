@@ -19,9 +19,8 @@ run: $(VENV)/.installed ## Serve gateway.yaml on http://127.0.0.1:8000
 	@if [ -t 0 ]; then set -m; fi; $(BIN)/gateway run --port $(PORT) --admin-port $(ADMIN_PORT)
 
 test: $(VENV)/.developing ## Run the whole suite, in four processes
-	@# All processes have to name the tests alike, where names hold sets: they share the seed of hashes.
 	@# Hundreds of gateways are started, each of which would compile its source where nothing may keep the bytecode.
-	@unset PYTHONDONTWRITEBYTECODE; PYTHONHASHSEED=$$(od -An -N2 -tu2 /dev/urandom | tr -d ' ') exec $(BIN)/python -m pytest -q -n 4 --dist worksteal
+	@unset PYTHONDONTWRITEBYTECODE; exec $(BIN)/python -m pytest -q -n 4 --dist worksteal
 
 lint: $(VENV)/.developing ## Check style, types and layers
 	@$(BIN)/ruff check .

@@ -109,7 +109,7 @@ async def ended(clients: dict[str, Any], names: set[str]) -> set[tuple[int, str]
         ({"user": "ann", "claims": None, "group": None}, {"ann"}),
         ({"connection": "0000000000-1"}, set()),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 async def test_who_is_disconnected(
     server: Served,

@@ -144,7 +144,7 @@ async def test_scopes(server: Served, ask: Any, token: str, opens: set[str]) -> 
         (7, set()),
         (None, set()),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 async def test_scopes_by_a_claim(
     serve_gateway: Callable[..., Awaitable[Served]], named: object, scopes: set[str]

@@ -101,7 +101,7 @@ async def test_who_ends_meanwhile_is_no_trouble(
         (Selection(group="$user:ada"), set()),
         (Selection(connection="0000000000-1"), set()),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 async def test_each_kind_of_selection(
     server: Served, open_raw: Callable, selection: Selection, expected: set[str]
