@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.admin.sessions import COOKIE, Caller, Session
 from gateway.auth.credentials import bearer_token, cookie_values, find
+from gateway.auth.failed_checks import FailedChecks
 from gateway.auth.pipeline import ask_admission, authenticate
 from gateway.auth.token import fitting
 from gateway.config.models.access import SCOPES
@@ -69,6 +69,7 @@ class ApiAccess:
         self._admission = tuple(admission)
         self._client = client
         self._seconds = seconds
+        self._checks = FailedChecks(node)
         self._required = config.required_claims
         self._scopes_claim = config.scopes_claim
         self._callers = [Caller(entry.name, frozenset(entry.scopes)) for entry in config.active_tokens]
@@ -107,11 +108,7 @@ class ApiAccess:
             return self._session(self._request(request)).caller
         if not self._ways:
             raise refuse("unauthorized")
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await self._ask_ways(request)
-        except TimeoutError:
-            raise refuse("check_timeout") from None
+        return await self._checks.within(self._seconds, self._ask_ways(request), path=request.path)
 
     async def identify_opening(self, opening: Opening) -> Session:
         """Find out who opens a connection of operators: by a static token, a way, or a session.

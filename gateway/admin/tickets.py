@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import pydantic
@@ -12,6 +11,7 @@ from sanic.response import HTTPResponse, json
 
 from gateway.admin.body import BadBodyError, leave_unread, parse_body, read_body
 from gateway.auth.credentials import find
+from gateway.auth.failed_checks import FailedChecks
 from gateway.auth.pipeline import authenticate
 from gateway.auth.tickets import Tickets, TicketTooBigError
 from gateway.core.opening import Opening
@@ -85,6 +85,7 @@ def ticket_blueprint(
     """
     log = node.log.bind(logger="gateway.api")
     blueprint = Blueprint("gateway_tickets")
+    checks = FailedChecks(node)
     tickets = Tickets(config.secret.get_secret_value())
     origins = OriginPolicy.from_config(config.allowed_origins, missing=not by_cookie)
 
@@ -103,11 +104,7 @@ def ticket_blueprint(
             credential=find(asked, config.credentials_from),
             peer_certificate=request.transport.get_extra_info("peercert") or None,
         )
-        try:
-            async with asyncio.timeout(seconds):
-                identity = await authenticate(opening, ways, node.revocations)
-        except TimeoutError:
-            raise refuse("check_timeout") from None
+        identity = await checks.within(seconds, authenticate(opening, ways, node.revocations), path=PATH)
         assert identity is not None  # noqa: S101 - there is at least one way
         return identity
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from contextlib import suppress
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway.auth.pipeline import asked_at
 from gateway.core.culprits import where
 from gateway.core.owners import frames_that_wait
+from gateway.protocol.refusals import Refused, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from gateway.core.node import Node
 
 __all__ = ["HOOK", "FailedChecks"]
+
+Answer = TypeVar("Answer")
 
 HOOK: Final = "gateway_admit"
 """What an admission hook is called; a way is called by its own name."""
@@ -34,6 +38,40 @@ class FailedChecks:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._log = node.log.bind(logger="gateway.openings")
+
+    async def within(self, seconds: float, judging: Coroutine[Any, Any, Answer], **fields: Any) -> Answer:
+        """Wait for checks of a plain request, and tell of one that fails.
+
+        Args:
+            seconds: For how long they may judge.
+            judging: The coroutine that waits for them.
+            fields: What the log line says besides.
+
+        Raises:
+            Refused: As they say; `check_timeout` if they are late, `internal_error` if they raise.
+        """
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def give_up() -> None:
+            self.late(judging, seconds=seconds, **fields)
+            deadline.reschedule(loop.time())
+
+        try:
+            async with asyncio.timeout(None) as deadline:
+                timer = loop.call_later(seconds, give_up)
+                try:
+                    return await judging
+                except Refused:
+                    raise
+                except (Exception, asyncio.CancelledError) as exc:
+                    if task is not None and task.cancelling():
+                        raise  # it is late, or whoever has asked has gone
+                    self.failed(exc, **fields)
+                    raise refuse("internal_error") from None
+                finally:
+                    timer.cancel()
+        except TimeoutError:
+            raise refuse("check_timeout") from None
 
     def failed(self, error: BaseException, **fields: Any) -> None:
         """Tell of a check that raised.

@@ -46,6 +46,7 @@ class Odd(Authenticator):
     def on_start(self, node: Any) -> None:
         """Begin with nothing seen."""
         self.openings: list[Any] = []
+        self.hanging = 0
         node.odd = self
 
     async def authenticate(self, opening: Any) -> Any:
@@ -55,9 +56,17 @@ class Odd(Authenticator):
             return Identity("cookie", OPENS)
         odd = opening.request.headers.get("x-odd")
         if odd == "hangs":
-            await asyncio.Event().wait()
+            self.hanging += 1
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.hanging -= 1
         if odd == "raises":
             raise ValueError("hunter2")
+        if odd == "gives up":
+            raise TimeoutError("hunter2")
+        if odd == "is cancelled":
+            raise asyncio.CancelledError
         if odd == "ended":
             return Identity("odd", OPENS, expires_at=time.time() - 0.001)
         return {"endless": Identity("odd", OPENS, expires_at=float("inf")), "text": "odd"}.get(odd)
@@ -66,7 +75,7 @@ class Odd(Authenticator):
 class Plugin:
     """A plugin with that way, and an admission hook."""
 
-    refuses: Refusal | None = None
+    refuses: Any = None
 
     @hookimpl
     def gateway_authenticators(self) -> dict[str, type[Authenticator[Any]]]:
@@ -74,8 +83,10 @@ class Plugin:
         return {"odd": Odd}
 
     @hookimpl
-    def gateway_admit(self, opening: Any) -> Refusal | None:
+    def gateway_admit(self, opening: Any) -> Any:
         """Answer as told, about the API alone."""
+        if isinstance(self.refuses, BaseException):
+            raise self.refuses
         return self.refuses if opening.route.startswith("/api/") else None
 
 
@@ -266,24 +277,66 @@ async def test_admission_has_the_last_word(server: Served, call: Callable[..., A
 
 
 @pytest.mark.parametrize(
-    ("odd", "status", "error"),
+    ("odd", "status", "error", "kind"),
     [
-        ("hangs", 503, "check_timeout"),
-        ("raises", 500, "internal_error"),
-        ("text", 500, "internal_error"),
-        ("endless", 500, "internal_error"),
-        ("ended", 401, "unauthorized"),
+        ("hangs", 503, "check_timeout", "timeout"),
+        ("raises", 500, "internal_error", "error"),
+        ("gives up", 500, "internal_error", "error"),
+        ("is cancelled", 500, "internal_error", "error"),
+        ("text", 500, "internal_error", "error"),
+        ("endless", 500, "internal_error", "error"),
+        ("ended", 401, "unauthorized", None),
     ],
 )
 async def test_a_way_that_fails(
-    server: Served, call: Callable[..., Any], odd: str, status: int, error: str
+    server: Served, call: Callable[..., Any], odd: str, status: int, error: str, kind: str | None
 ) -> None:
-    """A way that hangs, raises or gives nonsense lets nobody in, and the answer has nothing of it."""
-    async with asyncio.timeout(6):
+    """A way that hangs, raises or gives nonsense lets nobody in, and the answer has nothing of it.
+
+    It is named and counted, as in an opening handshake.
+    """
+    async with asyncio.timeout(30):
         found, answer = await call(None, ("X-Odd", odd))
     assert (found, answer["error"]) == (status, error)
     assert "hunter2" not in json.dumps(answer)
+    failed = [line for line in server.errors if line["event"].startswith("opening_check_")]
+    assert +server.node.metrics.checks_failed == ({("test-0", "odd", kind): 1} if kind else {})
+    if kind is not None:
+        (line,) = failed
+        assert line["event"] == {"error": "opening_check_failed", "timeout": "opening_check_timeout"}[kind]
+        assert (line["plugin"], line["check"], line["path"]) == ("test-0", "odd", PATHS[0])
+        assert line["where"].rpartition(":")[0] == __file__
+    assert server.errors == failed
     assert (await call(issue()))[0] == 200
+
+
+@pytest.mark.parametrize("wrong", [ValueError("hunter2"), SystemExit(3), True], ids=repr)
+async def test_a_hook_that_fails(
+    server: Served, call: Callable[..., Any], plugin: Plugin, wrong: object
+) -> None:
+    """An admission hook that raises or gives nonsense refuses the call, and is named and counted."""
+    plugin.refuses = wrong
+    status, answer = await call(issue())
+    assert (status, answer["error"]) == (500, "internal_error")
+    assert "hunter2" not in json.dumps(answer)
+    (line,) = server.errors
+    assert (line["event"], line["plugin"], line["check"]) == (
+        "opening_check_failed",
+        "test-0",
+        "gateway_admit",
+    )
+    assert +server.node.metrics.checks_failed == {("test-0", "gateway_admit", "error"): 1}
+
+
+async def test_a_caller_that_leaves(server: Served, until: Callable[..., Awaitable[None]]) -> None:
+    """Who goes while a way is asked harms nobody: that is no failure of the way."""
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /api/stats HTTP/1.1\r\nHost: x\r\nX-Odd: hangs\r\n\r\n")
+    await until(lambda: len(server.node.odd.openings) == 1)
+    writer.transport.abort()
+    await until(lambda: server.node.odd.hanging == 0)
+    assert server.errors == []
+    assert +server.node.metrics.checks_failed == {}
 
 
 async def test_a_body_is_not_read_before(server: Served) -> None:

@@ -323,6 +323,12 @@ class TestAsking:
             CONFIGURATION.replace("{drain_seconds", "{opening_timeout_seconds: 0.2, drain_seconds")
         )
         assert (await ask(server, 503, **{"X-Late": "hang"}))["error"] == "check_timeout"
+        (line,) = server.errors
+        assert (line["event"], line["path"], line["seconds"]) == (
+            "opening_check_timeout",
+            "/api/tickets",
+            0.2,
+        )
 
     async def test_without_settings_there_is_no_such_path(self, start: Any, http: ClientSession) -> None:
         """A gateway that gives no tickets does not know the path."""
