@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -55,15 +56,19 @@ class Watchdog:
     def _look(self) -> None:
         pause = min(self._seconds / _LOOKS, _LONGEST_LOOK)
         looked_at = time.monotonic()
-        worked = self._work()
+        worked, queued = self._work(), self._queue()
+        beat_at, queued_before = self._beat_at, queued
         while not self._stop.wait(pause):
             former, looked_at = looked_at, time.monotonic()
             before, worked = worked, self._work()
+            if beat_at != self._beat_at:
+                beat_at, queued_before = self._beat_at, queued
+            queued = self._queue()
             slept = looked_at - former - pause
             if slept > self._seconds / 2 and worked - before < slept / 2:
                 continue  # the whole process stood still: the machine is at fault, or a debugger
-            beat_at = self._beat_at
-            late = looked_at - beat_at - self._tick
+            # A thread that waits for a processor is held up by other processes.
+            late = looked_at - beat_at - self._tick - (queued - queued_before)
             if late > self._seconds and beat_at != self._told:
                 self._told = beat_at
                 self._tell(late)
@@ -82,3 +87,10 @@ class Watchdog:
             with suppress(AttributeError, OSError):
                 return time.clock_gettime(time.pthread_getcpuclockid(self._thread.ident or 0))
         return float("inf")
+
+    def _queue(self) -> float:
+        """Give the seconds for which the watched thread has waited for a processor; 0 where nobody tells."""
+        with suppress(OSError, IndexError, ValueError):
+            told = Path(f"/proc/self/task/{self._thread.native_id}/schedstat").read_bytes()
+            return int(told.split()[1]) / 1e9
+        return 0.0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -57,10 +60,10 @@ def test_it_tells_once_each_time(watched: Watched) -> None:
     assert all(seconds > 0.08 for _, seconds in watched.told)
 
 
-def test_it_is_silent_when_all_stood_still(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_silent_when_all_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """If the watchdog itself was late, and the watched thread has not worked, the machine was at fault."""
+    watched = Watched()
     dog: Any = watched.dog
-    dog.close()
     looks = iter((False, False, True))
     now = [100.0]
     monkeypatch.setattr("gateway.core.watchdog.time", SimpleNamespace(monotonic=lambda: now[0]))
@@ -91,3 +94,48 @@ def test_it_is_silent_when_all_stood_still(watched: Watched, monkeypatch: pytest
     dog.beat()
     dog._look()
     assert len(watched.told) == 1
+
+
+@pytest.mark.parametrize(("queued", "told"), [(0.98, 0), (0.1, 1)])
+def test_it_is_silent_while_the_thread_waits_for_a_processor(
+    monkeypatch: pytest.MonkeyPatch, queued: float, told: int
+) -> None:
+    """What other processes hold up is nobody's fault here; what is left counts."""
+    watched = Watched()
+    dog: Any = watched.dog
+    looks = iter((False, False, True))
+    now = [100.0]
+    waited = [7.0]
+    monkeypatch.setattr("gateway.core.watchdog.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(dog, "_work", lambda: now[0])
+    monkeypatch.setattr(dog, "_queue", lambda: waited[0])
+
+    def wait(_: float) -> bool:
+        now[0] += 0.5
+        waited[0] += queued / 2
+        return next(looks)
+
+    dog._stop = SimpleNamespace(wait=wait, set=lambda: None)
+    dog.beat()
+    dog._look()
+    assert len(watched.told) == told
+
+
+def test_the_system_tells_how_long_a_thread_has_waited(watched: Watched) -> None:
+    """On one processor, two threads that work at the same time wait for each other."""
+    dog: Any = watched.dog
+    processors = os.sched_getaffinity(0)
+    before = dog._queue()
+    script = "import time; end = time.monotonic() + 60\nwhile time.monotonic() < end: pass"
+    with subprocess.Popen([sys.executable, "-c", script]) as other:
+        try:
+            one = {min(processors)}
+            os.sched_setaffinity(0, one)
+            os.sched_setaffinity(other.pid, one)
+            deadline = time.monotonic() + 30
+            while dog._queue() - before < 0.05:
+                assert time.monotonic() < deadline
+        finally:
+            os.sched_setaffinity(0, processors)
+            other.kill()
+    assert dog._queue() > before
