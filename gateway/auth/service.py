@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections import deque
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 import httpcore
@@ -51,6 +52,8 @@ class AuthService:
             if config.server_ca is None
             else ssl.create_default_context(cafile=config.server_ca)
         )
+        # httpcore imports it at the first request, which would hold up the event loop for 0.1 s.
+        import_module("anyio._backends._asyncio")
         self._idle: deque[httpcore.AsyncHTTPConnection] = deque()
         self._room = asyncio.Semaphore(config.max_connections)
         self._under_way = 0

@@ -687,16 +687,22 @@ class TestKept:
         channel = rig.broker._channels.of_group("news")
         await until(lambda: any(found == channel for found, _ in link.sent))
 
-    async def test_a_stop_waits_for_the_answers(self, rig: Rig, arrived: list[Publication]) -> None:
+    async def test_a_stop_waits_for_the_answers(
+        self, rig: Rig, arrived: list[Publication], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """What was published at the very end is kept before the link is closed."""
+        monkeypatch.setattr(keeper, "_LEAVE_SECONDS", 30)
         for number in range(3000):
             rig.broker.publish(Publication("room:1", str(number)))
         await rig.broker.stop()
         assert self.texts(rig) == [str(number) for number in range(3000)]
         assert rig.engine.links[-1].closed
 
-    async def test_a_stop_waits_for_what_is_kept_slowly(self, rig: Rig, arrived: list[Publication]) -> None:
+    async def test_a_stop_waits_for_what_is_kept_slowly(
+        self, rig: Rig, arrived: list[Publication], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """As long as the engine has not answered, the link stays."""
+        monkeypatch.setattr(keeper, "_LEAVE_SECONDS", 30)
         rig.engine.keeps = "silent"
         rig.broker.publish(Publication("room:1", "x"))
         await until(lambda: len(rig.broker._backlog._under_way) == 1)

@@ -7,6 +7,7 @@ import ssl
 from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 import httpcore
@@ -77,6 +78,8 @@ class Upstream:
                 if options.server_ca is None
                 else ssl.create_default_context(cafile=options.server_ca)
             )
+        # httpcore imports it at the first request, which would hold up the event loop for 0.1 s.
+        import_module("anyio._backends._asyncio")
         self._idle: deque[httpcore.AsyncHTTPConnection] = deque()
         self.room = asyncio.Semaphore(options.max_connections)
         """Is held around each `post`, so that there are no more connections than allowed."""
