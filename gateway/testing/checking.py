@@ -33,6 +33,8 @@ _FRAME: Final = re.compile(r"^  File .*(?:\n    .*)?", re.MULTILINE)
 _PARAMETER: Final = re.compile(r"\{\w+\}")
 _LEAKED: Final = 20
 _BLOCKED: Final = "loop_blocked"
+_BLOCK_SECONDS: Final = 3.0
+"""The collector of a process with thousands of tests has been seen to take half a second."""
 
 
 class ConversationsError(AssertionError):
@@ -71,8 +73,8 @@ async def check(
     """Take a handler through nasty conversations, one after the other, while a witness stays connected.
 
     In each of them no event and no task of the handler may raise or run out of time, no call may block the
-    event loop, no code of a plugin hold it up for `log: block_warning_seconds`, the witness has to be served
-    afterwards, and nothing may be left of those who are gone.
+    event loop, no code of a plugin hold it up for `log: block_warning_seconds` (3 where the configuration does
+    not say), the witness has to be served afterwards, and nothing may be left of those who are gone.
 
     Args:
         folder: An empty folder, for the configuration file.
@@ -243,7 +245,10 @@ def _sentence(name: str) -> str:
 
 
 def _hasten(config: GatewayConfig) -> GatewayConfig:
-    """Give up on closing handshakes soon, unless the route says when: some conversations never answer."""
+    """Give up on closing handshakes soon, unless the route says when: some conversations never answer.
+
+    And be patient with the event loop, unless the log says how long: a test's process has much else to do.
+    """
     routes = [
         route
         if "close_timeout_seconds" in route.limits.model_fields_set
@@ -252,7 +257,10 @@ def _hasten(config: GatewayConfig) -> GatewayConfig:
         )
         for route in config.routes
     ]
-    return config.model_copy(update={"routes": tuple(routes)})
+    log = config.log
+    if "block_warning_seconds" not in log.model_fields_set:
+        log = log.model_copy(update={"block_warning_seconds": _BLOCK_SECONDS})
+    return config.model_copy(update={"routes": tuple(routes), "log": log})
 
 
 def _blocking_is_an_error(handlers: Sequence[type[Handler[Any]]]) -> AbstractContextManager[Any]:
