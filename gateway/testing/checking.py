@@ -73,8 +73,8 @@ async def check(
     """Take a handler through nasty conversations, one after the other, while a witness stays connected.
 
     In each of them no event and no task of the handler may raise or run out of time, no call may block the
-    event loop, no code of a plugin hold it up for `log: block_warning_seconds` (3 where the configuration does
-    not say), the witness has to be served afterwards, and nothing may be left of those who are gone.
+    event loop, no code of a plugin hold it up for `log: block_warning_seconds` (3 where the configuration
+    does not say), the witness has to be served afterwards, and nothing may be left of those who are gone.
 
     Args:
         folder: An empty folder, for the configuration file.
