@@ -88,8 +88,12 @@ async def test_computing_that_blocks_is_told(check_handler: Check) -> None:
                 while blocks.total() == before:  # until the watchdog has seen it
                     pass
 
+    def be_quick(config: Any) -> Any:
+        log = config.log.model_copy(update={"block_warning_seconds": 0.2})
+        return config.model_copy(update={"log": log})
+
     with pytest.raises(ConversationsError) as caught:
-        await check_handler(Computing, skip=only("good messages", "junk text"))
+        await check_handler(Computing, skip=only("good messages", "junk text"), change=be_quick)
     assert list(caught.value.faults) == ["junk text"]
     (fault,) = caught.value.faults["junk text"]
     assert re.fullmatch(
